@@ -77,13 +77,13 @@ def jitter(box: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarr
 def random_crop_box(box: np.ndarray, min_area: float, rng: np.random.Generator) -> np.ndarray:
     """Draw a random crop of a box (4,) xyxy, as in random resized crop; at least one pixel is kept.
 
-    The crop keeps `min_area` to 1 of the area of the box, and 3/4 to 4/3 of the aspect ratio.
+    The crop keeps `min_area` to 1 of the area of the box, and 3/4 to 4/3 of the aspect ratio, or less where a crop of
+    the drawn area would not fit into the box.
     C. Szegedy et al.: Going Deeper with Convolutions, CVPR 2015, section 6.
     """
-    area, aspect = rng.uniform(min_area, 1), np.exp(rng.uniform(-np.log(4 / 3), np.log(4 / 3)))
+    area = rng.uniform(min_area, 1)
+    aspect = min(4 / 3, 1 / area) ** rng.uniform(-1, 1)
     box_size = box[2:] - box[:2]
-    crop_size = np.maximum(
-        box_size * np.minimum(1, np.sqrt([area * aspect, area / aspect])), np.minimum(box_size, 1.01)
-    )
+    crop_size = np.maximum(box_size * np.sqrt([area * aspect, area / aspect]), np.minimum(box_size, 1.01))
     top_left = box[:2] + rng.random(2) * (box_size - crop_size)
     return np.concatenate([top_left, top_left + crop_size]).astype(np.float32)

@@ -14,8 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import build_dataloader, jitter_brightness_contrast
+from fashion_lsh.data.detection_images import images_without_garments
 from fashion_lsh.data.images import resize
 from fashion_lsh.data.sampler import EpochSampler
+from fashion_lsh.metrics.box_average_precision import AnnotatedBoxes
 
 Level = Literal["garment", "supercategory", "category"]
 MIN_BOX_SIDE = 2.0  # minimum width and height of a box after resizing, in pixels; smaller boxes are dropped
@@ -105,6 +107,30 @@ class DetectionData:
             image: (scenes.boxes[rows], scenes.labels[rows])
             for image, rows in zip(scenes.image_keys, scenes.rows, strict=True)
         }
+
+    def scored_boxes(self, split: str) -> dict[str, AnnotatedBoxes]:
+        """Return annotated boxes and crowds by image key; images without garments have no boxes.
+
+        These are the boxes that COCO scores. Crowds of classes without annotated boxes are left out.
+        """
+        annotations: dict[str, AnnotatedBoxes] = {
+            image: (boxes, labels, np.zeros(len(labels), dtype=bool))
+            for image, (boxes, labels) in self.annotated_boxes(split).items()
+        }
+        for image in images_without_garments(self.data, split):
+            annotations[image] = np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, bool)
+        extra = getattr(self.data.source, "detection_only", None)
+        if extra is None:
+            return annotations
+        names = class_names(extra.crowds, self.level)
+        for image, name, box in zip(extra.crowds.column("image"), names, extra.crowds.boxes, strict=True):
+            if image in annotations and name in self.classes:
+                boxes, labels, is_crowd = annotations[image]
+                annotations[image] = (
+                    np.concatenate([boxes, box[None]]), np.append(labels, self.classes.index(name)),
+                    np.append(is_crowd, True),
+                )  # fmt: skip
+        return annotations
 
     def train_dataloader(self) -> DataLoader[Any]:
         scenes = self.scenes("train", augment=True)

@@ -20,6 +20,11 @@ EXIF_TRANSPOSE = {  # value of EXIF_ORIENTATION -> transform of the stored pixel
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
+EXIF_AXES = {  # value of EXIF_ORIENTATION -> flip x, flip y, then swap the axes
+    2: (True, False, False), 3: (True, True, False), 4: (False, True, False), 5: (False, False, True),
+    6: (False, True, True), 7: (True, True, True), 8: (True, False, True),
+}  # fmt: skip
+QUARTER_TURNS = (5, 6, 7, 8)  # values of EXIF_ORIENTATION that swap width and height
 
 
 class ImageError(ValueError):
@@ -55,6 +60,36 @@ def open_image(path: str | Path | BinaryIO) -> np.ndarray:
         detail = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable image ({detail})"
         raise ImageError(f"{name}: {reason}") from error
+
+
+def read_orientation(path: str | Path) -> int:
+    """Read the EXIF orientation of an image file, 1 to 8; 1 (no transform) if it is missing or not readable."""
+    try:
+        with Image.open(path) as image:
+            return _read_orientation(image)
+    except READ_ERRORS:
+        return 1
+
+
+def orient_boxes(boxes: np.ndarray, orientation: int, width: int, height: int) -> np.ndarray:
+    """Transform boxes as `open_image` transforms the stored pixels of an image with this EXIF orientation.
+
+    Args:
+        boxes: (n, 4) xyxy in stored pixels.
+        orientation: EXIF orientation.
+        width: width of the stored image in pixels.
+        height: height of the stored image in pixels.
+
+    Returns:
+        (n, 4) xyxy in pixels of the oriented image, same dtype.
+    """
+    x1, y1, x2, y2 = boxes.T
+    flip_x, flip_y, swap = EXIF_AXES.get(orientation, (False, False, False))
+    if flip_x:
+        x1, x2 = width - x2, width - x1
+    if flip_y:
+        y1, y2 = height - y2, height - y1
+    return np.stack([y1, x1, y2, x2] if swap else [x1, y1, x2, y2], axis=1)
 
 
 def to_pil_image(image: Any) -> Image.Image:

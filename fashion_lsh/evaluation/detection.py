@@ -11,7 +11,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.detection_data import DetectionData, Level, class_names
 from fashion_lsh.data.detections import NO_BOXES, BoxDetector, Boxes, Detections
-from fashion_lsh.metrics.box_average_precision import box_average_precision
+from fashion_lsh.metrics.box_average_precision import AnnotatedBoxes, box_average_precision
 from fashion_lsh.metrics.detection import match_boxes
 from fashion_lsh.metrics.results import Result
 
@@ -91,14 +91,18 @@ def time_detector(detector: BoxDetector, source: Source, images: Sequence[str]) 
 def box_results(detections: Detections, scenes: DetectionData, split: str) -> list[Result]:
     """COCO average precision and recall in one split, over all areas, with at most 100 detections per image and class.
 
+    Crowds are ignored and images without garments are scored, as by COCO (see `scored_boxes`).
+
     Returns:
         `box_ap` (mean over IoU 0.5 to 0.95), `box_ap50`, `box_ap75` and `box_ar`: means over the annotated classes.
         With several classes also `box_ap50` by category, and class-agnostic results under the scope CLASS_AGNOSTIC.
     """
-    annotations = scenes.annotated_boxes(split)
+    annotations = scenes.scored_boxes(split)
     results = _box_results(detections, annotations, scenes.classes, split=split)
     if len(scenes.classes) > 1:
-        agnostic_annotations = {image: (boxes, np.zeros_like(labels)) for image, (boxes, labels) in annotations.items()}
+        agnostic_annotations = {
+            image: (boxes, np.zeros_like(labels), is_crowd) for image, (boxes, labels, is_crowd) in annotations.items()
+        }
         agnostic_detections = Detections(
             {key: boxes._replace(labels=np.zeros_like(boxes.labels)) for key, boxes in detections.boxes.items()}
         )
@@ -109,7 +113,7 @@ def box_results(detections: Detections, scenes: DetectionData, split: str) -> li
 
 
 def _box_results(
-    detections: Detections, annotations: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str], **fields: Any
+    detections: Detections, annotations: dict[str, AnnotatedBoxes], classes: list[str], **fields: Any
 ) -> list[Result]:
     images = [(detections.boxes.get(image, NO_BOXES), annotated) for image, annotated in annotations.items()]
     means, ap50_by_class = box_average_precision(images, classes)

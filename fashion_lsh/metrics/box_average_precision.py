@@ -4,12 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torchmetrics.detection import MeanAveragePrecision
+from faster_coco_eval import COCO, COCOeval_faster
 
-METRIC_NAMES = {"map": "box_ap", "map_50": "box_ap50", "map_75": "box_ap75", "mar_100": "box_ar"}
 DetectedBoxes = tuple[np.ndarray, np.ndarray, np.ndarray]  # (m, 4) float32 xyxy, (m,) float32 scores, (m,) int64 labels
-AnnotatedBoxes = tuple[np.ndarray, np.ndarray]  # (n, 4) float32 xyxy, (n,) int64 labels
+AnnotatedBoxes = tuple[np.ndarray, np.ndarray, np.ndarray]  # (n, 4) float32 xyxy, (n,) int64 labels, (n,) bool: crowd
 
 
 def box_average_precision(
@@ -17,31 +15,57 @@ def box_average_precision(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """COCO average precision and recall over all areas, with at most 100 detections per image and class.
 
+    A detection that matches no other annotated box is ignored if at least the threshold's fraction of its area is in a
+    crowd of its class. All detections in an image without annotated boxes are false positives.
+
     Args:
         images: the detected and the annotated boxes of each image; labels are indices into `classes`.
         classes: names of the classes, at least 1.
 
     Returns:
         `box_ap` (mean over IoU 0.5 to 0.95), `box_ap50`, `box_ap75` and `box_ar`, each the mean over the annotated
-        classes; and, with several classes, `box_ap50` of each annotated class, by class.
+        classes (NaN if there are none); and, with several classes, `box_ap50` of each annotated class, by class.
     """
-    metric = MeanAveragePrecision(class_metrics=len(classes) > 1, extended_summary=True, backend="faster_coco_eval")
-    metric.warn_on_many_detections = False
-    for (detected_boxes, scores, detected_labels), (annotated_boxes, annotated_labels) in images:
-        metric.update(
-            [_to_tensors(detected_boxes, detected_labels, scores=scores)],
-            [_to_tensors(annotated_boxes, annotated_labels)],
-        )
-    values = metric.compute()
-    results = {metric_name: float(values[key]) for key, metric_name in METRIC_NAMES.items()}
-    ap50_by_class: dict[str, float] = {}
-    if len(classes) > 1:
-        ap50 = values["precision"][0, :, :, 0, -1].mean(dim=0)  # (K,); -1 marks a class without annotated boxes
-        present_classes = [classes[int(class_index)] for class_index in values["classes"].reshape(-1)]
-        ap50_by_class = {name: float(ap) for name, ap in zip(present_classes, ap50, strict=True) if ap >= 0}
-    return results, ap50_by_class
+    precision, recall = _evaluate(list(images), len(classes))  # (10, 101, K) and (10, K); -1: class not annotated
+    is_annotated = recall[0] >= 0
+    precision, recall = precision[:, :, is_annotated].mean(axis=1), recall[:, is_annotated]
+    if not is_annotated.any():
+        return dict.fromkeys(("box_ap", "box_ap50", "box_ap75", "box_ar"), float("nan")), {}
+    results = {
+        "box_ap": float(precision.mean()), "box_ap50": float(precision[0].mean()),
+        "box_ap75": float(precision[5].mean()), "box_ar": float(recall.mean()),
+    }  # fmt: skip
+    if len(classes) == 1:
+        return results, {}
+    names = [name for name, is_present in zip(classes, is_annotated, strict=True) if is_present]
+    return results, {name: float(ap) for name, ap in zip(names, precision[0], strict=True)}
 
 
-def _to_tensors(boxes: np.ndarray, labels: np.ndarray, **further_arrays: np.ndarray) -> dict[str, Any]:
-    arrays = {"boxes": boxes.reshape(-1, 4), "labels": labels, **further_arrays}
-    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}
+def _evaluate(
+    images: Sequence[tuple[DetectedBoxes, AnnotatedBoxes]], num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision (10, 101, K) by IoU threshold, recall and class, and recall (10, K), of at most 100 detections."""
+    annotations: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
+    for image, ((xyxy, scores, detected_labels), (annotated, labels, is_crowd)) in enumerate(images):
+        annotations += _entries(image, annotated, labels, "iscrowd", is_crowd.astype(int))
+        detections += _entries(image, xyxy, detected_labels, "score", scores)
+    numbered = [annotation | {"id": number} for number, annotation in enumerate(annotations, start=1)]
+    ground_truth = COCO({
+        "images": [{"id": image} for image in range(len(images))], "annotations": numbered,
+        "categories": [{"id": label, "name": str(label)} for label in range(num_classes)],
+    })  # fmt: skip
+    evaluator = COCOeval_faster(ground_truth, ground_truth.loadRes(detections), "bbox")
+    evaluator.evaluate()
+    evaluator.accumulate()
+    return evaluator.eval["precision"][..., 0, -1], evaluator.eval["recall"][..., 0, -1]
+
+
+def _entries(image: int, xyxy: np.ndarray, labels: np.ndarray, name: str, values: np.ndarray) -> list[dict[str, Any]]:
+    """Boxes (n, 4) with labels (n,) and one further value (n,) as entries of a COCO file."""
+    xyxy = xyxy.reshape(-1, 4).astype(np.float64)
+    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+    return [
+        {"image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], name: value}
+        for box, label, value in zip(xywh.tolist(), labels.tolist(), values.tolist(), strict=True)
+    ]

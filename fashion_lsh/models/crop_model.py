@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fashion_lsh.io.targets import Spec
+from fashion_lsh.metrics.calibration import calibration_error
 from fashion_lsh.models.backbones import create_backbone, load_weights
 from fashion_lsh.models.calibration import MAX_TEMPERATURE, fit_temperature
 
@@ -144,8 +145,6 @@ class CropModel(nn.Module, ABC):
 
     def post_fit(self, data: "GarmentData") -> dict[str, float]:
         """Fit the temperature on `val`; return the calibration errors `val/ece_before` and `val/ece_after`."""
-        from fashion_lsh.metrics.calibration import calibration_error  # torchmetrics is slow to import
-
         logits, labels = _val_logits(self, data)
         temperature = fit_temperature(logits, labels)
         before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))

@@ -19,7 +19,8 @@ class HashHeadModel(CodeModel):
     Args:
         backbone, categories, bits: see CodeModel.
         loss: see `create_loss`; `softmax` is the loss of the thesis (docs/thesis.md).
-        bihalf: apply BiHalf in training and the sign function in evaluation, before the activation of the loss.
+        bihalf: apply BiHalf in training and the sign function in evaluation, before the activation of the loss; the
+            head input is computed from these values of -1 and 1, without the activation.
         label_smoothing: fraction of the target probability that is spread over all categories.
         options: embedding_dim, image_size, margin, frozen, see CodeModel.
 
@@ -52,4 +53,4 @@ class HashHeadModel(CodeModel):
         if self.bihalf:
             outputs = BiHalf.apply(outputs) if self.training else signs(outputs)
         activations = self.loss.activate(outputs)
-        return self.head(self.loss.head_input(activations)), activations
+        return self.head(self.loss.head_input(outputs if self.bihalf else activations)), activations

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import Source, open_dataset
+from fashion_lsh.data.detection_images import images_to_detect
 from fashion_lsh.data.detections import BoxSelector, Detections, detect_all
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.targets import Restriction, instantiate, restricted, target_names
@@ -100,10 +101,9 @@ class Run(RunFolder):
         """
         path = self.path / DETECTIONS_FILE
         if not path.exists():
-            paths = sorted(set(data.catalogue.column("image")))
-            detect_all(detector, data.source.image, paths).save(path)
+            detect_all(detector, data.source.image, images_to_detect(data)).save(path)
         detections = Detections.open(path)
-        if missing := set(data.catalogue.column("image")) - detections.boxes.keys():
+        if missing := set(images_to_detect(data)) - detections.boxes.keys():
             raise ValueError(
                 f"{path}: {len(missing):,} images are missing, for example {min(missing)}; "
                 "remove the file and run the command again"

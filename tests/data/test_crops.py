@@ -179,8 +179,28 @@ def test_random_crop_box_stays_inside_and_keeps_the_minimum_area(box: np.ndarray
     assert (crop[2:] <= box[2:] + 0.01).all()
     size, extent = crop[2:] - crop[:2], box[2:] - box[:2]
     assert (size >= np.minimum(extent, 1) - 1e-3).all()
-    assert size.prod() <= extent.prod() + 0.1
+    assert min_area * extent.prod() - 0.1 <= size.prod() <= extent.prod() + 0.1
     assert (size / extent >= np.sqrt(min_area * 3 / 4) - 1e-3).all()  # minimum area at the extreme aspect ratio
+
+
+@given(st.floats(0.01, 0.999), st.integers(0, 2**16))
+def test_random_crop_box_has_the_drawn_area_and_a_limited_aspect_ratio(min_area: float, seed: int) -> None:
+    box = np.array([1000, 2000, 5000, 8000], dtype=np.float32)
+    drawn_area = np.random.default_rng(seed).uniform(min_area, 1)
+    crop = random_crop_box(box, min_area, np.random.default_rng(seed))
+    width, height = (crop[2:] - crop[:2]) / (box[2:] - box[:2])
+    assert width * height == pytest.approx(drawn_area, abs=1e-5)
+    assert 3 / 4 - 1e-5 <= width / height <= 4 / 3 + 1e-5
+
+
+@pytest.mark.parametrize("min_area", [0.35, 0.75, 0.9])
+def test_random_crop_box_draws_areas_uniformly_above_the_minimum(min_area: float) -> None:
+    box = np.array([0, 0, 4000, 4000], dtype=np.float32)
+    crops = np.stack([random_crop_box(box, min_area, np.random.default_rng(seed)) for seed in range(1000)])
+    areas = np.sort((crops[:, 2:] - crops[:, :2]).prod(axis=1) / 4000**2)
+    expected = min_area + (1 - min_area) * np.linspace(0, 1, 1000)
+    assert areas[0] >= min_area - 1e-5
+    assert np.abs(areas - expected).max() < 0.06 * (1 - min_area)
 
 
 def test_random_crop_box_draws_areas_aspects_and_positions_uniformly() -> None:

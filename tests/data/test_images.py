@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fashion_lsh.data import images
-from fashion_lsh.data.images import ImageError, open_image, to_pil_image
+from fashion_lsh.data.images import ImageError, open_image, orient_boxes, read_orientation, to_pil_image
 
 COLOURS = np.array([[[200, 30, 30], [30, 200, 30]], [[30, 30, 200], [200, 200, 40]]], dtype=np.uint8)
 PIXELS = COLOURS.repeat(16, axis=0).repeat(24, axis=1)  # (32, 48, 3), four blocks of different colours
@@ -50,6 +50,26 @@ def test_exif_orientation_is_applied(tmp_path: Path, name: str, orientation: int
     centres = open_image(path)[8::16, 12::24]  # centre pixels of the blocks, since JPEG blurs the block borders
     assert_close(centres, COLOURS, 12)
     assert open_image(path).shape == PIXELS.shape
+
+
+@pytest.mark.parametrize("orientation", range(10))  # 0 and 9 are invalid
+@pytest.mark.parametrize("box", [(3, 5, 17, 11), (0, 0, 1, 30), (40, 2, 48, 32)])
+def test_boxes_are_oriented_like_the_pixels(tmp_path: Path, orientation: int, box: tuple[int, int, int, int]) -> None:
+    stored, exif = np.zeros((32, 48, 3), np.uint8), Image.Exif()
+    stored[box[1] : box[3], box[0] : box[2]] = 255
+    exif[0x0112] = orientation
+    path = save_image(tmp_path / "a.png", stored, exif=exif)
+    boxes = np.array([box, box], np.float32)
+    oriented = orient_boxes(boxes, read_orientation(path), width=48, height=32)
+    assert oriented.dtype == np.float32
+    rows, columns = np.nonzero(open_image(path)[..., 0])
+    expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert oriented.tolist() == [expected, expected]
+
+
+def test_the_orientation_of_an_unreadable_file_is_1(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("text")
+    assert [read_orientation(tmp_path / name) for name in ("a.jpg", "missing.jpg")] == [1, 1]
 
 
 def test_an_rgb_image_is_returned_unchanged(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def detected_boxes(*labels: int, corners: list[float] | None = None) -> Detected
 
 
 def annotated_boxes(*labels: int) -> AnnotatedBoxes:
-    return np.float32([BOX] * len(labels)).reshape(-1, 4), np.array(labels, np.int64)
+    return np.float32([BOX] * len(labels)).reshape(-1, 4), np.array(labels, np.int64), np.zeros(len(labels), bool)
 
 
 def test_a_single_class_has_no_scores_per_class() -> None:
@@ -45,3 +45,9 @@ def test_an_image_without_a_detection_lowers_recall() -> None:
         [(detected_boxes(0), annotated_boxes(0)), (detected_boxes(), annotated_boxes(0))], ["garment"]
     )
     assert means["box_ar"] == 0.5
+
+
+def test_without_annotated_boxes_there_is_no_score() -> None:
+    means, ap50_by_class = box_average_precision([(detected_boxes(0), annotated_boxes())], ["bag", "hat"])
+    assert np.isnan(list(means.values())).all()
+    assert ap50_by_class == {}

@@ -230,6 +230,18 @@ def test_the_best_epoch_is_chosen_by_the_map_of_the_codes(loss: str) -> None:
     assert make_module(7, loss=loss, item_weight=0.5).monitor == "hash_head/val/code_map"
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("loss", ["softmax", "ssdh", "greedyhash"])
+def test_head_of_bihalf_reads_values_of_minus_1_and_1(loss: str, training: bool) -> None:
+    torch.manual_seed(0)
+    model = make_hash_head(13, loss=loss, bihalf=True).train(training)
+    inputs: list[Tensor] = []
+    model.head.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
+    outputs = model(IMAGES)
+    assert inputs[0].abs().eq(1).all()
+    assert torch.equal(inputs[0] > 0, outputs.activations > model.threshold)
+
+
 def test_bihalf_rejects_batches_of_one(make_data: Callable[..., GarmentData]) -> None:
     with pytest.raises(ValueError, match=r"data\.batch_size=1: .*hash\.bihalf=true"):
         make_module(7, bihalf=True).train_batches(make_data(batch_size=1))

@@ -3,18 +3,21 @@
 import json
 import logging
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.data.datasets.image_files import SPLIT_ALIASES, ImageFiles, normalise_spelling
-from fashion_lsh.data.schema import BOX_COLUMNS, parse_box
+import numpy as np
+
+from fashion_lsh.data.catalogue import Catalogue, Filters
+from fashion_lsh.data.datasets.coco_file import CROWD, CocoImage, Row, coco_rows, list_images, read_coco
+from fashion_lsh.data.datasets.image_files import SPLIT_ALIASES, DetectionOnly, ImageFiles, normalise_spelling
+from fashion_lsh.data.image_scan import ImageInfo, scan
+from fashion_lsh.data.images import QUARTER_TURNS, orient_boxes, read_orientation
+from fashion_lsh.data.schema import BOX_COLUMNS, box_columns
 
 log = logging.getLogger(__name__)
-
-Row = dict[str, Any]
 
 
 class Coco(ImageFiles):
@@ -23,7 +26,12 @@ class Coco(ImageFiles):
     Annotation files are in `<root>` or `<root>/annotations`, or root is an annotation file. The file name determines
     the split: `instances_train2017.json` is train. If there are several files but no test file, val becomes query, and
     `split` takes a new val from train. Images are in `<root>/images`, in a folder named after the split (`train2017`)
-    or in `<root>`. Crowd annotations and boxes smaller than one pixel are skipped.
+    or in `<root>`. Crowd annotations and boxes smaller than one pixel are skipped; `detection_only` contains the crowds
+    and the query images without garments.
+
+    Boxes of images that EXIF turns by 90 degrees are turned with the image if `width` and `height` in the file are
+    those of the stored image. Other EXIF orientations do not change the size, so that boxes in stored pixels cannot be
+    recognised.
 
     Args:
         root: Folder or `instances_*.json` file.
@@ -33,20 +41,67 @@ class Coco(ImageFiles):
         super().__init__(root)
         if self.folder.name == "annotations":
             self.folder = self.folder.parent
+        self._images: dict[str, CocoImage] = {}  # by image key
+        self._crowds = _to_catalogue([])
+
+    def catalogue(self, filters: Filters = None) -> Catalogue:
+        rows = super().catalogue(filters)
+        crowd_images, with_garments = self._crowds.column("image"), set(rows.column("image"))
+        images = {
+            key: image.split
+            for key, image in self._images.items()
+            if not image.has_garments and image.split in ("query", "") and key not in with_garments
+        }
+        image_infos = scan(self.folder, [*dict.fromkeys(crowd_images), *images])
+        if unreadable := [key for key in images if image_infos[key].problem]:
+            log.warning("%s: %d images without garments are not readable; not scored", self.root, len(unreadable))
+        is_readable = [not image_infos[key].problem for key in crowd_images]
+        crowds = self.correct_boxes(self._crowds.take(np.flatnonzero(is_readable)), image_infos)
+        images = {key: split for key, split in images.items() if not image_infos[key].problem}
+        self.detection_only = DetectionOnly(crowds, images)
+        if len(crowds) or images:
+            content = json.dumps([self.checksum, crowds.checksum, sorted(images.items())])
+            self.checksum = sha256(content.encode()).hexdigest()
+        return rows
 
     def list_garments(self) -> tuple[Catalogue, dict[str, str]]:
         files = self._files()
         splits = _assign_splits(files)
-        rows = [row for file in files for row in self._rows(file, splits[file])]
+        rows: list[Row] = []
+        self._images = {}
+        for file in files:
+            content = read_coco(file)
+            rows += self._rows(content, file, splits[file])
+            self._images |= list_images(content, self._image_folder(file), splits[file])
         if not rows:
             raise ValueError(f"{self.root}: no boxes; use instances_*.json files with annotations")
         skipped = {row["id"]: row["problem"] for row in rows if row["problem"]}
-        kept = [row for row in rows if not row["problem"]]
-        columns = {
-            name: [row[name] for row in kept] for name in ("id", "image", "split", "supercategory", *BOX_COLUMNS)
+        names = [row["category"] or "" for row in rows]
+        rows = [{**row, "category": name} for row, name in zip(rows, normalise_spelling(names), strict=True)]
+        self._crowds = _to_catalogue([row for row in rows if row["problem"] == CROWD and None not in row.values()])
+        return _to_catalogue([row for row in rows if not row["problem"]]), skipped
+
+    def correct_boxes(self, rows: Catalogue, image_infos: Mapping[str, ImageInfo]) -> Catalogue:
+        """Turn the boxes of images whose stored size, without the EXIF orientation, is in the file."""
+        images, boxes = rows.column("image"), rows.boxes
+        turned = {
+            key: orientation
+            for key in dict.fromkeys(images)
+            if self._images[key].size == (image_infos[key].height, image_infos[key].width)
+            and image_infos[key].height != image_infos[key].width
+            and (orientation := read_orientation(self.folder / key)) in QUARTER_TURNS
         }
-        categories = normalise_spelling([row["category"] for row in kept])
-        return Catalogue.from_columns({**columns, "category": categories, "source": ["coco"] * len(kept)}), skipped
+        if not turned:
+            return rows
+        for row in np.flatnonzero([key in turned for key in images]):
+            width, height = self._images[images[row]].size
+            boxes[[row]] = orient_boxes(boxes[[row]], turned[images[row]], width, height)
+        log.warning(
+            "%s: the boxes of %d images, for example %s, were turned by the EXIF orientation, because width and height "
+            "in the file are those of the stored images",
+            self.root, len(turned), next(iter(turned)),
+        )  # fmt: skip
+        return rows.with_columns(**box_columns(boxes))
 
     def _files(self) -> list[Path]:
         if self.root.is_file():
@@ -59,8 +114,8 @@ class Coco(ImageFiles):
             )
         return paths
 
-    def _rows(self, file: Path, split: str) -> Iterator[Row]:
-        return coco_rows(read_coco(file), file, split, self._image_folder(file))
+    def _rows(self, content: Mapping[str, Any], file: Path, split: str) -> Iterator[Row]:
+        return coco_rows(content, file, split, self._image_folder(file))
 
     def _image_folder(self, file: Path) -> Path:
         """Return the image folder of an annotation file, relative to `self.folder`."""
@@ -87,78 +142,8 @@ def _assign_splits(files: list[Path]) -> dict[Path, str]:
     }
 
 
-def read_coco(file: Path) -> Mapping[str, Any]:
-    """Read a COCO file.  Raises ValueError if the file is not JSON or lacks images, annotations or categories."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        missing = [name for name in ("images", "annotations", "categories") if name not in content]
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file}: not a JSON object ({error}); unpack the file again") from error
-    if missing:
-        raise ValueError(f"{file}: key {missing[0]!r} is missing; use a COCO instances file")
-    return dict(content)
-
-
-def coco_rows(content: Mapping[str, Any], file: Path, split: str, folder: Path) -> Iterator[Row]:
-    """Yield one row per box; `problem` is the reason to skip the box, or "".
-
-    Raises:
-        ValueError: The content is not in COCO format.
-    """
-    try:
-        file_names = {entry["id"]: entry.get("file_name") for entry in content["images"]}
-        image_paths = {image_id: (folder / name).as_posix() for image_id, name in file_names.items() if name}
-        names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        supercategories = {
-            category["id"]: str(category.get("supercategory") or "") for category in content["categories"]
-        }
-        annotations = [dict(annotation) for annotation in content["annotations"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: not in COCO format ({error!r}); check the lists images and categories") from error
-    if len(image_paths) < len(file_names):
-        log.warning("%s: number of images without a file_name: %d", file, len(file_names) - len(image_paths))
-    id_counts: Counter[str] = Counter()
-    for index, annotation in enumerate(annotations):
-        annotation_id = str(annotation.get("id", f"at {index}"))
-        id_counts[annotation_id] += 1  # ids may repeat: the first release of Fashionpedia has duplicate ids
-        image_id, category_id = (_reference(annotation, name) for name in ("image_id", "category_id"))
-        image, name, box = image_paths.get(image_id), names.get(category_id), _box(annotation)
-        yield {
-            "id": f"{file.stem}/{annotation_id}"
-            + (f"#{id_counts[annotation_id]}" if id_counts[annotation_id] > 1 else ""),
-            "image": image,
-            "category": name,
-            "supercategory": supercategories.get(category_id, ""),
-            "split": split,
-            **dict(zip(BOX_COLUMNS, box or (None,) * 4, strict=True)),
-            "problem": _skip_reason(annotation, image, name, box),
-        }
-
-
-def _reference(annotation: Mapping[str, Any], name: str) -> Any:
-    """Return the image id or category id of an annotation; None if the value cannot be an id."""
-    value = annotation.get(name)
-    return None if isinstance(value, list | dict) else value
-
-
-def _box(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
-    """Convert `bbox` (x, y, width, height) to x1, y1, x2, y2; None if the box is invalid or has no area."""
-    try:
-        x, y, width, height = map(float, annotation["bbox"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return parse_box((x, y, x + width, y + height))
-
-
-def _skip_reason(
-    annotation: Mapping[str, Any], image: str | None, name: str | None, box: Sequence[float] | None
-) -> str:
-    if annotation.get("iscrowd"):
-        return "crowd annotation"
-    if image is None or name is None:
-        missing = "image_id" if image is None else "category_id"
-        return f"{missing}={annotation.get(missing)!r} is not in the file"
-    if box is None:
-        return f"bbox={annotation.get('bbox')!r} is invalid or has no area"
-    width, height = box[2] - box[0], box[3] - box[1]
-    return "" if min(width, height) >= 1 else f"box of {width:g} x {height:g} pixels is smaller than one pixel"
+def _to_catalogue(rows: Sequence[Row]) -> Catalogue:
+    names = ("id", "image", "category", "supercategory", "split", *BOX_COLUMNS)
+    return Catalogue.from_columns(
+        {name: [row[name] for row in rows] for name in names} | {"source": ["coco"] * len(rows)}
+    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue, Filters
 from fashion_lsh.data.duplicate_groups import group_exact_copies
-from fashion_lsh.data.image_scan import clean_catalogue, scan
+from fashion_lsh.data.image_scan import ImageInfo, clean_catalogue, scan
 from fashion_lsh.data.images import open_image
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,18 @@ class PublishedCounts(NamedTuple):
     unit: Literal["garments", "images"] = "garments"
 
 
+class DetectionOnly(NamedTuple):
+    """Annotations that only the scoring of a detector uses.
+
+    Attributes:
+        crowds: Rows of crowds: boxes of regions with several garments that are not annotated one by one.
+        images: Images without garments: key -> split, or "" if the data have no splits.
+    """
+
+    crowds: Catalogue
+    images: Mapping[str, str]
+
+
 class ImageFiles(ABC):
     """Base class of data sets with image files below a folder.
 
@@ -66,6 +78,7 @@ class ImageFiles(ABC):
         keep_copies: Whether all byte-identical files are kept, in one group; otherwise one of them is kept.
         skipped: Rows skipped by `catalogue`: id -> reason.
         checksum: Checksum of the image bytes, set by `catalogue`.
+        detection_only: Annotations for the scoring of a detector, set by `catalogue`; None: the data set has none.
     """
 
     licence: ClassVar[str] = ""
@@ -78,6 +91,7 @@ class ImageFiles(ABC):
         self.folder = self.root if self.root.is_dir() else self.root.parent
         self.skipped: dict[str, str] = {}
         self.checksum = ""
+        self.detection_only: DetectionOnly | None = None
 
     def catalogue(self, filters: Filters = None) -> Catalogue:
         """Return the filtered rows (see `Catalogue.filter`) with a readable image and a box that overlaps the image.
@@ -89,6 +103,7 @@ class ImageFiles(ABC):
         garments, skipped = self.list_garments()
         rows = garments.filter(filters)
         image_infos = scan(self.folder, rows.column("image"))
+        rows = self.correct_boxes(rows, image_infos)
         rows = group_exact_copies(rows, image_infos) if self.keep_copies else rows
         usable_rows, unusable, self.checksum = clean_catalogue(rows, image_infos, self.keep_copies)
         self.skipped = {**skipped, **unusable}
@@ -106,6 +121,10 @@ class ImageFiles(ABC):
     @abstractmethod
     def list_garments(self) -> tuple[Catalogue, Mapping[str, str]]:
         """Return the annotated rows without opening images, and reasons for skipped rows: id -> reason."""
+
+    def correct_boxes(self, rows: Catalogue, image_infos: Mapping[str, ImageInfo]) -> Catalogue:  # noqa: ARG002
+        """Correct the boxes of rows by the scan results of the images; the default changes nothing."""
+        return rows
 
     def image(self, key: str) -> np.ndarray:
         """Load an image by key, (H, W, 3) uint8 RGB, with the EXIF orientation applied.  Raises ImageError."""

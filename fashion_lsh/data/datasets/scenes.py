@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh.data.datasets.coco import Coco, Row, coco_rows, read_coco
+from fashion_lsh.data.datasets.coco import Coco
+from fashion_lsh.data.datasets.coco_file import Row
 
 SPECIFIC_TAGS = {"boots", "sandals", "cape", "bodysuit"}  # tags that are more specific than the category
 
@@ -20,9 +21,8 @@ class Scenes(Coco):
 
     licence = "Apache-2.0"
 
-    def _rows(self, file: Path, split: str) -> Iterator[Row]:
-        content = read_coco(file)
-        rows = coco_rows(content, file, split, self._image_folder(file))
+    def _rows(self, content: Mapping[str, Any], file: Path, split: str) -> Iterator[Row]:
+        rows = super()._rows(content, file, split)
         for row, annotation in zip(rows, content["annotations"], strict=True):
             tag = _specific_tag(annotation)
             yield {**row, "category": f"{row['category']}/{tag}"} if tag and row["category"] else row

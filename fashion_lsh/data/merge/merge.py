@@ -73,7 +73,7 @@ def scan_source(name: str, source: Source, labels: LabelMap, fingerprints: bool)
     if isinstance(source, ImageFiles):
         catalogue, skipped = source.list_garments()
         image_infos = scan(source.folder, catalogue.column("image"), fingerprints)
-        return ScannedSource(catalogue, image_infos, skipped, labels, source.image)
+        return ScannedSource(source.correct_boxes(catalogue, image_infos), image_infos, skipped, labels, source.image)
     catalogue = source.catalogue()
     image_infos = {key: _scan_pixels(source.image(key)) for key in catalogue.column("image")}
     log.info("%s: %d garments", name, len(catalogue))

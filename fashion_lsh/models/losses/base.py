@@ -29,7 +29,7 @@ class HashLoss(nn.Module, ABC):
         return outputs
 
     def head_input(self, activations: Tensor) -> Tensor:
-        """Compute the input of the category head.  Activations (B, bits) -> input (B, bits)."""
+        """Compute the input of the category head.  Activations, or signs with bihalf, (B, bits) -> input (B, bits)."""
         return activations
 
     @abstractmethod

@@ -1,5 +1,6 @@
 """Loss of central similarity quantisation (CSQ)."""
 
+from pydantic import NonNegativeInt
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,14 +16,18 @@ class CSQLoss(HashLoss):
     The category head receives detached tanh h, so the cross-entropy has no gradient in the hash layer.
     L. Yuan et al.: Central Similarity Quantization for Efficient Image and Video Retrieval, CVPR 2020, equations 4
     to 6.
+
+    Args:
+        bits, num_categories, label_smoothing: see HashLoss.
+        centre_seed: random seed of the centres.
     """
 
     QUANTISATION = 1e-4
     centres: Tensor
 
-    def __init__(self, bits: int, num_categories: int, label_smoothing: float) -> None:
+    def __init__(self, bits: int, num_categories: int, label_smoothing: float, centre_seed: NonNegativeInt = 0) -> None:
         super().__init__(bits, num_categories, label_smoothing)
-        self.register_buffer("centres", hash_centres(num_categories, bits))
+        self.register_buffer("centres", hash_centres(num_categories, bits, centre_seed))
 
     def head_input(self, activations: Tensor) -> Tensor:
         return activations.tanh().detach()

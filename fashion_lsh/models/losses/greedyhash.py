@@ -10,7 +10,8 @@ class GreedyHashLoss(HashLoss):
     """GreedyHash: classification of sign codes with a straight-through gradient.
 
     L(h, y) = CE(p, y) + PENALTY mean(|h - sign(h)|³),  h: (B, bits) activations.
-    The category head receives sign(h).
+    The category head receives sign(h). CE uses label smoothing like the other losses; the authors use none:
+    set `hash.label_smoothing=0` to train as they do.
     S. Su, C. Zhang, K. Han, Y. Tian: Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in CNN, NeurIPS
     2018, section 3.3.
     """

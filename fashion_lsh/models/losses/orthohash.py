@@ -1,5 +1,6 @@
 """OrthoHash loss."""
 
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,14 +17,18 @@ class OrthoHashLoss(HashLoss):
     no gradient in the hash layer.
     J. T. Hoe et al.: One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning Objective, NeurIPS
     2021, equations 4 and 5.
+
+    Args:
+        bits, num_categories, label_smoothing: see HashLoss.
+        centre_seed: random seed of the centres.
     """
 
     MARGIN = 0.3
     centres: Tensor
 
-    def __init__(self, bits: int, num_categories: int, label_smoothing: float) -> None:
+    def __init__(self, bits: int, num_categories: int, label_smoothing: float, centre_seed: NonNegativeInt = 0) -> None:
         super().__init__(bits, num_categories, label_smoothing)
-        self.register_buffer("centres", hash_centres(num_categories, bits))
+        self.register_buffer("centres", hash_centres(num_categories, bits, centre_seed))
         self.norm = nn.BatchNorm1d(bits)
 
     def activate(self, outputs: Tensor) -> Tensor:
