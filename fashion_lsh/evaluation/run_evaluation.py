@@ -1,5 +1,6 @@
 """Compute all metrics of a run."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics.results import CropMode, Result, ResultTable
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.search.searcher import Searcher
+
+log = logging.getLogger(__name__)
 
 
 class RunEvaluation(NamedTuple):
@@ -67,7 +70,11 @@ def evaluate_run(
     search = evaluate(searcher, query, gallery.not_indexed)
     baselines, baseline_queries = baseline_results(query, gallery, model.bits)
     results = [*search.results, *baselines, *_fit_results(model)]
-    results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
+    if data.has_images:
+        results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
+    else:
+        crop_modes, corruptions = (), ()
+        log.info("Vectors without images: no contact sheets, image descriptors, crop modes, corruptions, end_to_end_ms")
     if detector is not None and scenes is not None and data.detections is not None:
         results += detector_results(detector, scenes, data.detections)
     results += score_crop_modes(model, data, searcher.policy, crop_modes) + measure_costs(model)

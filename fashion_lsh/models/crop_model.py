@@ -112,9 +112,16 @@ class CropModel(nn.Module, ABC):
         Features (B, feature_dim) -> logits (B, C); activations (B, bits), or None without a hash layer.
         """
 
+    def features(self, images: Tensor) -> Tensor:
+        """Crops (B, 3, H, W) uint8, or features (B, feature_dim) -> backbone features (B, feature_dim) float32."""
+        if images.ndim == 2 and images.shape[1] == self.backbone.feature_dim:
+            return images.float()
+        features: Tensor = self.backbone(images)
+        return features
+
     def forward(self, images: Tensor) -> ModelOutput:
-        """Compute logits, activations and embedding.  Crops (B, 3, H, W) uint8 -> ModelOutput."""
-        features = self.backbone(images)
+        """Compute logits, activations and embedding.  Crops or features (see `features`) -> ModelOutput."""
+        features = self.features(images)
         return ModelOutput(*self.compute_heads(features), self.embedding(features))
 
     def embedding(self, features: Tensor) -> Tensor:
@@ -132,7 +139,7 @@ class CropModel(nn.Module, ABC):
             ValueError: the backbone is frozen and `weights` is None, or the weights belong to another network.
             FileNotFoundError: the file is missing.
         """
-        if self.frozen and weights is None:
+        if self.frozen and weights is None and any(True for _ in self.backbone.parameters()):
             raise ValueError("backbone.frozen=true freezes random weights; set backbone.weights to imagenet or a path")
         return f"{load_weights(self.backbone, weights)} ({self.backbone.name})"
 

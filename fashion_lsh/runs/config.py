@@ -33,6 +33,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "name": str, "seed": NonNegativeInt, "overwrite": bool, "runs": str, "jobs": str | None,
     "cache": Literal["version", "any"],
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
+    "backbone.cached_views": Literal["auto"] | NonNegativeInt,
     "crop.eval_modes": list[CropMode],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
