@@ -17,6 +17,7 @@ from fashion_lsh.evaluation.evaluator import Evaluator, add_results
 from fashion_lsh.evaluation.model_costs import measure_costs
 from fashion_lsh.evaluation.protocol import EncodedSplit, evaluate, time_end_to_end
 from fashion_lsh.evaluation.robustness import score_corruptions
+from fashion_lsh.evaluation.vector_latency import time_vector_search
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics.results import CropMode, Result, ResultTable
 from fashion_lsh.models.crop_model import CropModel
@@ -73,8 +74,9 @@ def evaluate_run(
     if data.has_images:
         results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
     else:
+        results.append(time_vector_search(searcher, data))
         crop_modes, corruptions = (), ()
-        log.info("Vectors without images: no contact sheets, image descriptors, crop modes, corruptions, end_to_end_ms")
+        log.info("Vectors without images: no contact sheets, image descriptors, crop modes and corruptions")
     if detector is not None and scenes is not None and data.detections is not None:
         results += detector_results(detector, scenes, data.detections)
     results += score_crop_modes(model, data, searcher.policy, crop_modes) + measure_costs(model)
