@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # importing a network must not import Lightning
 
 log = logging.getLogger(__name__)
 
+MAX_ACCURACY_LOSS = 0.01  # of the hash head, compared with the classifier on val, without a warning
+
 
 class ModelOutput(NamedTuple):
     """Output of a forward pass over B images.
@@ -150,7 +152,10 @@ class CropModel(nn.Module, ABC):
         return self
 
     def post_fit(self, data: "GarmentData") -> dict[str, float]:
-        """Fit the temperature on `val`; return the calibration errors `val/ece_before` and `val/ece_after`."""
+        """Fit the temperature on `val`; return `val/accuracy`, and the calibration error before and after.
+
+        A warning is logged if the accuracy is more than MAX_ACCURACY_LOSS below that of the classifier.
+        """
         from fashion_lsh.metrics.calibration import calibration_error  # torchmetrics is slow to import
 
         logits, labels = _val_logits(self, data)
@@ -164,14 +169,22 @@ class CropModel(nn.Module, ABC):
             before,
             after,
         )
+        accuracy = float((logits.argmax(dim=1) == labels).float().mean())
+        classifier_accuracy = self.fit_metrics.get("classifier", {}).get("val/accuracy", 0.0)
+        if self.name != "classifier" and accuracy < classifier_accuracy - MAX_ACCURACY_LOSS:
+            log.warning(
+                "%s: top-1 on val %.3f, that of the classifier %.3f; train for more epochs (hash.epochs), with another "
+                "rate (trainer.lr_grid=[0.3,1,3,10]), or with more bits (hash.bits)",
+                self.log_name, accuracy, classifier_accuracy,
+            )  # fmt: skip
         if temperature > 0.99 * MAX_TEMPERATURE:
             log.warning(
                 "%s: the logits say almost nothing about the category (temperature at its limit, top-1 on val %.3f); "
                 "train for more epochs, or with another learning rate",
                 self.log_name,
-                (logits.argmax(dim=1) == labels).float().mean(),
+                accuracy,
             )
-        return {"val/ece_before": before, "val/ece_after": after}
+        return {"val/accuracy": accuracy, "val/ece_before": before, "val/ece_after": after}
 
     def fingerprint(self) -> str:
         """SHA-256 of all weights (names, shapes, dtypes and bytes), image size, margin and threshold.

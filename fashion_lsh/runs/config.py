@@ -41,6 +41,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "callbacks": dict[str, Spec], "evaluators": dict[str, Spec], "sections": dict[str, Spec],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
     "trainer.monitor": str | None, "trainer.mode": Literal["max", "min"],
+    "trainer.lr_grid": Annotated[list[PositiveFloat], Field(min_length=1)] | None,
     "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,
     "trainer.limit_train_batches": BatchLimit, "trainer.limit_val_batches": BatchLimit,
 }  # fmt: skip
