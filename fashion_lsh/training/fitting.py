@@ -39,11 +39,6 @@ SET_BY_FRAMEWORK = {
 }  # fmt: skip
 DEFAULT_OPTIONS = {"enable_model_summary": False, "log_every_n_steps": 10, "num_sanity_val_steps": 0}
 FIT_OPTIONS = ("monitor", "mode", "patience", "lr_grid")  # settings of the group `trainer` for `fit` itself
-    "monitor",
-    "mode",
-    "patience",
-    "lr_grid",
-)  # settings in the config group `trainer` that `fit` handles itself
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:

@@ -134,7 +134,7 @@ def _read_npy(path: Path) -> Vectors:
             f"{path}: {matrix.dtype} of shape {matrix.shape}; it must be (N, D) float16, float32 or float64 with one "
             f"row for each of the {len(table):,} rows of {found[0].name}"
         )
-    return Vectors(table, matrix if matrix.itemsize <= 4 else matrix.astype(np.float32), "")
+    return Vectors(table, matrix if matrix.itemsize <= 4 else np.asarray(matrix, np.float32), "")
 
 
 def _read_parquet(root: Path) -> Vectors:
