@@ -123,7 +123,7 @@ def fit(
         except MisconfigurationException as error:
             raise ValueError(f"trainer{f'.monitor={monitor}' if monitor else ''}: {error}") from error
     model.to(inference_device(accelerator))  # Lightning moves the network to the CPU after training
-    model.fit_metrics = {**model.fit_metrics, stage.name: {**fit_metrics, **stage.post_fit(data)}}
+    model.fit_metrics = {**model.fit_metrics, stage.name: {**stage.post_fit(data), **fit_metrics}}
     save_model(model, checkpoint_path, module.hparams if module else model.hyper_parameters)
     if module:
         shutil.rmtree(folder / "checkpoints")
