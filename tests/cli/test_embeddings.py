@@ -16,7 +16,8 @@ from tests.runs.factories import tiny_backbone
 
 CATEGORIES = ("bag", "coat", "dress")
 WIDTH = 8
-TRAIN = ["trainer=cpu", "logger=csv", "data.batch_size=16", "optim.lr=0.05", "classifier.epochs=4", "split=gallery_is_train"]  # fmt: skip
+TRAIN = ["trainer=cpu", "logger=csv", "data.batch_size=16", "optim.lr=0.05", "classifier.epochs=4",
+         "split=gallery_is_train"]  # fmt: skip
 
 
 HASH = ["hash.epochs=4", "hash.lr_factor=1", "hash.head_factor=1", "hash.bits=12"]
