@@ -174,7 +174,7 @@ class CropModel(nn.Module, ABC):
         if self.name != "classifier" and accuracy < classifier_accuracy - MAX_ACCURACY_LOSS:
             log.warning(
                 "%s: top-1 on val %.3f, that of the classifier %.3f; train for more epochs (hash.epochs), with another "
-                "rate (trainer.lr_grid=[0.3,1,3,10]), or with more bits (hash.bits)",
+                "rate (trainer.lr_grid=[1,0.2,5]), or with more bits (hash.bits)",
                 self.log_name, accuracy, classifier_accuracy,
             )  # fmt: skip
         if temperature > 0.99 * MAX_TEMPERATURE:

@@ -89,7 +89,7 @@ def fit(
             `stage.monitor`. A detector keeps its last epoch.
         mode: whether the best value of `monitor` is the maximum or the minimum.
         patience: number of epochs without a better value after which training stops; None for no limit.
-        lr_grid: multiples of `optim.lr`, of which the one with the best score on val is used (see `choose_rate`); None
+        lr_grid: multiples of `optim.lr` in order of preference, of which one is chosen on val (see `choose_rate`); None
             for 1. Only for batches of features, whose epochs take about a second.
         precision: `precision` of Lightning's Trainer; None for bfloat16 mixed precision if the device supports it.
         accelerator: `accelerator` of Lightning's Trainer; also selects the device of the returned network.

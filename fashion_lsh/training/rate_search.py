@@ -18,15 +18,16 @@ log = logging.getLogger(__name__)
 def choose_rate(
     stage: TrainingModule, data: Any, multiples: Sequence[float], patience: int | None, options: Mapping[str, Any]
 ) -> float:
-    """Train copies of a stage with several learning rates; return the `optim.lr` with the best score on val.
+    """Train copies of a stage with several learning rates; return the `optim.lr` to use.
 
-    The score of a copy is the best value of `stage.monitor` over its epochs. Of equal scores, the first counts. A copy
-    whose loss is not finite is not chosen.
+    The score of a copy is the best value of `stage.monitor` over its epochs. The first rate whose score is within one
+    standard error of the best score is used: sqrt(s (1 - s) / n) for the best score s in 0..1 and n rows of val, and 0
+    for a metric that is minimised. A rate with which the loss is not finite is not used.
 
     Args:
         stage: LightningModule with a monitored metric; unchanged.
         data: data module of the stage.
-        multiples: multiples of `optim.lr` to try.
+        multiples: multiples of `optim.lr` to try, in order of preference.
         patience: see `fit`.
         options: arguments of Lightning's Trainer.
 
@@ -38,9 +39,12 @@ def choose_rate(
     best = max(scores) if stage.monitor_mode == "max" else min(scores)
     if not math.isfinite(best):
         raise NonFiniteLossError(f"{stage.name}: the loss is not finite with any of the learning rates {rates}")
-    rate = rates[scores.index(best)]
+    error = 0.0
+    if stage.monitor_mode == "max" and 0 <= best <= 1:
+        error = math.sqrt(best * (1 - best) / len(data.rows("val")))
+    rate = next(rate for rate, score in zip(rates, scores, strict=True) if abs(best - score) <= error)
     tried = ", ".join(f"{each:g}: {score:.4f}" for each, score in zip(rates, scores, strict=True))
-    log.info("%s: learning rate %g has the best %s on val (%s)", stage.name, rate, stage.monitor, tried)
+    log.info("%s: learning rate %g, chosen by %s (%s)", stage.name, rate, stage.monitor, tried)
     return rate
 
 

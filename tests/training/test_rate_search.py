@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from tests.training.factories import fit_on_cpu, make_module
 
 MakeData = Callable[..., GarmentData]
 pytestmark = pytest.mark.usefixtures("tiny_backbones")
+LOSS: Any = {"monitor": "val/loss", "mode": "min"}
 OPTIONS = {"accelerator": "cpu", "enable_model_summary": False, "num_sanity_val_steps": 0}
 
 
@@ -47,6 +49,13 @@ def test_the_rate_with_the_best_score_is_chosen(make_data: MakeData, tmp_path: P
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
+def test_the_first_rate_within_a_standard_error_is_chosen(make_data: MakeData, tmp_path: Path) -> None:
+    """Scores 0.98 and 1 - 0.02 / 1000: the standard error of the better score is 0.001, that of 0.98 would be 0.03."""
+    module, data = make_module(RateClassifier, frozen=True, epochs=1), make_features(make_data, tmp_path)
+    assert choose_rate(module, data, [1, 2.001], 3, OPTIONS) == pytest.approx(0.04002)
+    assert choose_rate(module, data, [1.001, 1, 1.002], 3, OPTIONS) == pytest.approx(0.02002)
+
+
 def test_rates_without_a_finite_loss_are_an_error(make_data: MakeData, tmp_path: Path) -> None:
     module = make_module(RateClassifier, frozen=True, epochs=1)
     with pytest.raises(ValueError, match=r"20\.0"):
@@ -57,11 +66,11 @@ def test_training_uses_the_rate_and_saves_it(make_data: MakeData, tmp_path: Path
     """Training with a grid equals training with the rate that is best on val."""
     data = make_features(make_data, tmp_path)
     module = make_module(Classifier, frozen=True)
-    model = fit_on_cpu(module, data, tmp_path / "grid", lr_grid=[0.0001, 20])
+    model = fit_on_cpu(module, data, tmp_path / "grid", lr_grid=[0.0001, 0.5], **LOSS)
     saved = torch.load(tmp_path / "grid/classifier.ckpt", weights_only=True)["hyper_parameters"]["optim"]["lr"]
-    assert saved == pytest.approx(0.4)
-    optim = {**make_module(frozen=True).hparams["optim"], "lr": 0.4}
-    expected = fit_on_cpu(make_module(Classifier, frozen=True, optim=optim), data, tmp_path / "one")
+    assert saved == pytest.approx(0.01)
+    optim = {**make_module(frozen=True).hparams["optim"], "lr": 0.01}
+    expected = fit_on_cpu(make_module(Classifier, frozen=True, optim=optim), data, tmp_path / "one", **LOSS)
     assert torch.equal(model.head.weight, expected.head.weight)
     assert torch.equal(load_model(tmp_path / "grid/classifier.ckpt", "cpu").head.weight, expected.head.weight)
 
