@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,7 +21,6 @@ from tests.training.factories import fit_on_cpu, make_module
 
 MakeData = Callable[..., GarmentData]
 pytestmark = pytest.mark.usefixtures("tiny_backbones")
-LOSS: Any = {"monitor": "val/loss", "mode": "min"}
 OPTIONS = {"accelerator": "cpu", "enable_model_summary": False, "num_sanity_val_steps": 0}
 
 
@@ -65,12 +63,11 @@ def test_rates_without_a_finite_loss_are_an_error(make_data: MakeData, tmp_path:
 def test_training_uses_the_rate_and_saves_it(make_data: MakeData, tmp_path: Path) -> None:
     """Training with a grid equals training with the rate that is best on val."""
     data = make_features(make_data, tmp_path)
-    module = make_module(Classifier, frozen=True)
-    model = fit_on_cpu(module, data, tmp_path / "grid", lr_grid=[0.0001, 0.5], **LOSS)
+    model = fit_on_cpu(make_module(RateClassifier, frozen=True), data, tmp_path / "grid", lr_grid=[0.5, 2])
     saved = torch.load(tmp_path / "grid/classifier.ckpt", weights_only=True)["hyper_parameters"]["optim"]["lr"]
-    assert saved == pytest.approx(0.01)
-    optim = {**make_module(frozen=True).hparams["optim"], "lr": 0.01}
-    expected = fit_on_cpu(make_module(Classifier, frozen=True, optim=optim), data, tmp_path / "one", **LOSS)
+    assert saved == 0.04
+    optim = {**make_module(frozen=True).hparams["optim"], "lr": 0.04}
+    expected = fit_on_cpu(make_module(RateClassifier, frozen=True, optim=optim), data, tmp_path / "one")
     assert torch.equal(model.head.weight, expected.head.weight)
     assert torch.equal(load_model(tmp_path / "grid/classifier.ckpt", "cpu").head.weight, expected.head.weight)
 
