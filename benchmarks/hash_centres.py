@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from fashion_lsh.data.crops import crop_image, to_batch
 from fashion_lsh.data.datasets import open_dataset
 from fashion_lsh.index.codes import pack
-from fashion_lsh.index.distances import hamming
-from fashion_lsh.metrics.ties import distance_histograms, tied_average_precision
+from fashion_lsh.metrics.ranking import ALL
+from fashion_lsh.metrics.retrieval import Relevance, score_codes
 from fashion_lsh.models.backbones import create_backbone, load_weights
 from fashion_lsh.models.losses import LOSSES
 from fashion_lsh.models.losses.base import HashLoss
@@ -122,11 +122,8 @@ def fit(
 def score(activate: Callable[[Tensor], Tensor], features: dict[str, Tensor], labels: dict[str, Tensor]) -> float:
     """mAP@all of query against train by Hamming distance: the mean over the orders of tied rows."""
     codes = {split: pack(activate(values).numpy(), 0.0) for split, values in features.items()}
-    distances = hamming(codes["query"], codes["train"])
-    is_relevant = (labels["query"][:, None] == labels["train"]).numpy()
-    relevant_at, total_at = distance_histograms(distances, is_relevant, 8 * codes["query"].shape[1] + 1)
-    scores = tied_average_precision(relevant_at, total_at, is_relevant.sum(axis=1), distances.shape[1])
-    return float(scores.expected.mean())
+    relevance = Relevance(labels["query"].numpy(), labels["train"].numpy())
+    return float(score_codes(codes["query"], codes["train"], relevance, None, (ALL,))["map", ALL].mean())
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def measure_loader_rates(photos: Path, images: Path) -> dict[str, float]:
         generate_photos(photos, images)
     data = build_data("folder", photos, 224, workers=2, crop="whole")
     torch.set_num_threads(1)
-    dataset = data._crop_dataset(augment=False)
+    dataset = data.loader("train").dataset
     rows = range(min(500, len(data.catalogue)))
     start = time.process_time()
     for row in rows:

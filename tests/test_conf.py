@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
+from fashion_lsh.cli.components import VECTORS
 from fashion_lsh.data.detections import BoxSelector
 from fashion_lsh.io.targets import bind, constructor_parameters, import_target, instantiate
 from fashion_lsh.models.backbones import BACKBONES
@@ -49,7 +50,7 @@ def test_config_file_matches_its_constructor(override: str) -> None:
 
 
 def test_every_backbone_has_a_config() -> None:
-    assert {file.stem for file in (CONF / "backbone").glob("[!_]*.yaml")} == set(BACKBONES)
+    assert {file.stem for file in (CONF / "backbone").glob("[!_]*.yaml")} == {*BACKBONES, VECTORS}
     assert all(compose_config(f"backbone={name}")["backbone"]["name"] == name for name in BACKBONES)
 
 
@@ -69,11 +70,17 @@ def test_defaults_of_conf_and_constructors_are_equal() -> None:
 
 def test_defaults_are_as_documented() -> None:
     config = compose_config()
-    assert config["backbone"] == {"name": "resnet101", "weights": None, "frozen": False, "lr_factor": 1.0}
+    assert config["backbone"] == {"name": "resnet101", "weights": None, "frozen": False, "lr_factor": 1.0,
+                                  "cached_views": "auto"}  # fmt: skip
     assert config["data"]["source"] == "shop_street"
     assert config["data"]["crop"] == "annotated"
     assert config["hash"]["bits"] == 48
     assert (config["search"]["distance"], config["search"]["nprobe"]) == ("rerank", 1)
+
+
+def test_embeddings_have_the_backbone_of_vectors() -> None:
+    assert compose_config("data=embeddings")["backbone"]["name"] == VECTORS
+    assert compose_config("data=embeddings", "backbone=resnet18")["backbone"]["name"] == "resnet18"  # refused later
 
 
 def test_unseen_categories_probe_all_lists() -> None:

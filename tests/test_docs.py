@@ -16,6 +16,7 @@ import pytest
 
 from fashion_lsh.__main__ import COMMANDS
 from fashion_lsh.data.catalogue import Catalogue
+from tests.cli.test_embeddings import write_vectors
 from tests.test_conf import compose_config
 
 ROOT = Path(__file__).parents[1]
@@ -172,4 +173,5 @@ def prepare_project(folder: Path, few: Path) -> None:
         shutil.copy(few.parent / image, folder / f"new_photos/{number}.png")
     shutil.copy(few.parent / images.column("image")[0], folder / "new.jpg")
     (folder / "ids.txt").write_text("0.png\n")
+    write_vectors(folder / "vectors.parquet")
     run_command(reduce_training(["fashion-lsh", "train", "backbone=resnet18"]), folder)

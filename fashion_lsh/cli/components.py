@@ -8,7 +8,9 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from fashion_lsh.data.corrections import uncorrected
 from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxSelector
 from fashion_lsh.evaluation.evaluator import Evaluator, create_evaluators
@@ -24,6 +26,8 @@ from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.fitting import check_trainer_options
 from fashion_lsh.training.hash_head import HashHead
+
+VECTORS = "vectors"  # backbone.name with data=embeddings
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,15 @@ class Components:
     evaluators: dict[str, Evaluator]
 
     @property
+    def stages(self) -> list[Any]:
+        """Classifier and, if the run has one, hash head or baseline."""
+        return [self.classifier] if self.hash_head is None else [self.classifier, self.hash_head]
+
+    @property
     def networks(self) -> list[nn.Module]:
         """Networks of all stages."""
-        stages = (self.detector, self.classifier, self.hash_head)
-        return [stage if isinstance(stage, Baseline) else stage.model for stage in stages if stage is not None]
+        stages = [*([self.detector] if self.detector else []), *self.stages]
+        return [stage if isinstance(stage, Baseline) else stage.model for stage in stages]
 
 
 def build_components(cfg: DictConfig) -> Components:
@@ -76,12 +85,31 @@ def build_components(cfg: DictConfig) -> Components:
     )
     policy = instantiate(config["search"], SearchPolicy)
     scenes = instantiate(config["scenes"], DetectionData, data=data) if config["scenes"] else None
+    config = config | _with_backbone(config, data)
     # The order of the stages must not change: it determines the random initial weights.
     detector = instantiate(config["detector"], Detector, classes=scenes.classes) if scenes else None
     classifier = instantiate(config["classifier"], Classifier, categories=data.categories)
     hash_head = _hash_head(config["hash"], data.categories) if config["hash"] else None
     policy.check(_bits(hash_head) if hash_head else None, len(data.categories))
     return Components(config, data, scenes, detector, classifier, hash_head, policy, evaluators)
+
+
+def _with_backbone(config: dict[str, Any], data: GarmentData) -> dict[str, Any]:
+    """Settings of classifier and hash head; the backbone of data=embeddings depends on the length of the vectors.
+
+    Raises:
+        ValueError: a backbone for images is combined with vectors, or the reverse.
+    """
+    name, source = config["backbone"]["name"], uncorrected(data.source)
+    stages = {stage: config[stage] for stage in ("classifier", "hash") if config[stage]}
+    if isinstance(source, EmbeddingFiles) and name == VECTORS:
+        return {stage: node | {"backbone": source.backbone} for stage, node in stages.items()}
+    if isinstance(source, EmbeddingFiles):
+        model = f" of model {source.model[:12]}" if source.model else ""
+        raise ValueError(f"backbone.name={name!r}: {source.root} has vectors{model}, not images; set backbone=vectors")
+    if name == VECTORS:
+        raise ValueError(f"backbone.name={name!r}: the data are images; set data=embeddings, or another backbone")
+    return stages
 
 
 def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def train(run: TrainingRun, components: Components) -> None:
     if components.detector:
         detector = run.fit(components.detector, components.scenes)
         data = data.with_detections(run.detections(detector, data))
+    data = run.with_features(components.stages, data)
     model = run.fit(components.classifier, data)
     if components.hash_head:
         model = run.fit(components.hash_head.start_from(model), data)
@@ -65,6 +66,10 @@ def train(run: TrainingRun, components: Components) -> None:
         components.evaluators,
         cutoff_ranks(components.config["evaluation"]["k"]),
     )
-    sheet = write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.hits)
+    sheet = (
+        write_query_sheet(run.path / "contact_sheet.png", data, query, searcher, evaluation.hits)
+        if data.has_images
+        else []
+    )
     write_results(run, evaluation)
     run.tracker.publish(evaluation.results, query, data.categories, sheet, detection_tiles(data, components.scenes))

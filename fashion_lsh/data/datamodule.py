@@ -13,11 +13,13 @@ from torch.utils.data import DataLoader
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.connected_components import factorize
-from fashion_lsh.data.corrections import correct
-from fashion_lsh.data.dataset import CropDataset, Transform, build_dataloader, collate
+from fashion_lsh.data.corrections import correct, uncorrected
+from fashion_lsh.data.dataset import Transform
 from fashion_lsh.data.datasets import Source, open_dataset
+from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.detections import BoxSelector, Detections
-from fashion_lsh.data.sampler import EpochSampler
+from fashion_lsh.data.features import Features
+from fashion_lsh.data.loaders import build_row_loader, build_train_loader
 from fashion_lsh.data.schema import box_columns
 from fashion_lsh.data.split_assignment import assign_splits
 from fashion_lsh.data.unseen_categories import TRAINING_SPLITS
@@ -120,10 +122,11 @@ class GarmentData(pl.LightningDataModule):
         return self.replace(pin_memory=device.type == "cuda")
 
     def replace(self, **attributes: Any) -> Self:
-        """Return a copy with other attribute values; crop boxes are recomputed if an attribute affects them."""
+        """Return a copy with other attribute values; other crops have other boxes, and no cached features."""
         other = copy(self)
         if attributes.keys() & {"crop", "box_selector", "detections"}:
             other.__dict__.pop("crop_boxes", None)
+            other.__dict__.pop("features", None)
         other.__dict__.update(attributes)
         return other
 
@@ -160,6 +163,19 @@ class GarmentData(pl.LightningDataModule):
     def items(self) -> np.ndarray:
         """Item number of each catalogue row, (N,) int64; a row without an item has a unique number."""
         return factorize(self.catalogue.column("item"))
+
+    @cached_property
+    def features(self) -> Features | None:
+        """Features that replace the images in all batches (see `cache_features`), or the vectors of the source."""
+        vectors = uncorrected(self.source)
+        if not isinstance(vectors, EmbeddingFiles):
+            return None
+        return Features(vectors.matrix, vectors.positions(self.catalogue.column("id"))[None])
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the source has images, and not only vectors."""
+        return not isinstance(uncorrected(self.source), EmbeddingFiles)
 
     @cached_property
     def crop_boxes(self) -> np.ndarray:
@@ -221,16 +237,7 @@ class GarmentData(pl.LightningDataModule):
         Raises:
             ValueError: `item_pairs` is True, and the batch size is odd or below 4.
         """
-        pairs = self.item_pairs
-        if pairs and (self.batch_size < 4 or self.batch_size % 2):
-            raise ValueError(f"data.batch_size={self.batch_size}: item pairs need an even batch size of at least 4")
-        rows = self.rows("train")
-        labels, items = self.labels[rows] if self.balanced else None, self.items[rows] if pairs else None
-        sampler = EpochSampler(rows, self.seed, self.samples_per_epoch, labels, items)
-        crops, single_batch = self._crop_dataset(augment=True), len(sampler) <= self.batch_size
-        return build_dataloader(
-            crops, self.batch_size, sampler, self.workers, collate, self.pin_memory, drop_last=not single_batch
-        )
+        return build_train_loader(self)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader("val")
@@ -240,11 +247,4 @@ class GarmentData(pl.LightningDataModule):
         rows = self.rows(split)
         if count is not None:
             rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
-        crops, keys = self._crop_dataset(augment=False), [(int(row), 0) for row in rows]
-        return build_dataloader(crops, self.batch_size, keys, self.workers, collate, self.pin_memory)
-
-    def _crop_dataset(self, augment: bool) -> CropDataset:
-        return CropDataset(
-            self.source, self.catalogue.column("image"), self.labels, self.items, self.crop_boxes, self.margin,
-            self.image_size, self.jitter, self.min_crop_area, self.seed if augment else None, self.transform,
-        )  # fmt: skip
+        return build_row_loader(self, rows)

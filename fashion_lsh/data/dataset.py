@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """Batch of B crops.
 
     Attributes:
-        images: (B, 3, S, S) uint8 RGB crops.
+        images: (B, 3, S, S) uint8 RGB crops, or (B, D) float32 features of a frozen backbone.
         labels: (B,) int64 positions in the list of categories; -1: the category is not in the training data.
         rows: (B,) int64 catalogue rows.
         items: (B,) int64 item numbers, equal for rows of the same item.

@@ -43,14 +43,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.count * (1 if self.items is None else 2)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter([(row, epoch) for row, epoch in self.keys().tolist()])
+
+    def keys(self) -> np.ndarray:
+        """Keys (row, epoch) of the current epoch, (len(self), 2) int64."""
         drawn = self._draw_rounds() if self.labels is None else self._draw_balanced(self.labels)
         if self.items is None:
-            return iter([(int(row), self.epoch) for row in drawn])
-        pairs = zip(drawn, self._draw_partners(self.items, drawn), strict=True)
-        return iter([
-            key for row, partner in pairs
-            for key in ((int(row), self.epoch), (int(partner), self.epoch + PARTNER_EPOCH_OFFSET))
-        ])  # fmt: skip
+            return np.stack([drawn, np.full_like(drawn, self.epoch)], axis=1)
+        rows = np.stack([drawn, self._draw_partners(self.items, drawn)], axis=1)
+        epochs = np.broadcast_to([self.epoch, self.epoch + PARTNER_EPOCH_OFFSET], rows.shape)
+        return np.stack([rows, epochs], axis=2).reshape(-1, 2)
 
     def _draw_rounds(self) -> np.ndarray:
         """Draw consecutive rows from an endless sequence of rounds; each round is a permutation of all rows."""

@@ -9,6 +9,7 @@ from fashion_lsh.index.codes import code_bytes
 from fashion_lsh.metrics.results import Result
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import encode
+from fashion_lsh.models.vector_backbone import VectorBackbone
 
 NUM_TIMED = 100  # number of timed images
 
@@ -28,6 +29,8 @@ def measure_costs(model: CropModel) -> list[Result]:
     generator = torch.Generator().manual_seed(0)
     image_size = model.image_size
     images = torch.randint(0, 256, (1, 3, image_size, image_size), generator=generator, dtype=torch.uint8)
+    if isinstance(model.backbone, VectorBackbone):
+        images = torch.randn((1, model.backbone.feature_dim), generator=generator)
     model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(images.to(model.device))

@@ -110,12 +110,18 @@ def evaluate(
 def encode_split(
     model: Model, data: GarmentData, part: SplitName, transform: Callable[[Batch], Batch] | None = None
 ) -> EncodedSplit:
-    """Encode one part of the data, after `transform` is applied to each batch of crops."""
+    """Encode one part of the data, after `transform` is applied to each batch of crops.
+
+    Features of the data (see `GarmentData.features`) replace the crops, unless there is a transform.
+    """
     data = data.pinned_for(model.device)
+    data = data.replace(features=None) if transform else data
     garments = data.garments(part)
     loader = map(transform, data.loader(part)) if transform else data.loader(part)
     batches = track(loader, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
     encoded, descriptors, error = encode_all(model, batches)
+    if data.features is not None:
+        descriptors = data.features.take_descriptors(data.rows(part))
     if data.box_selector.fallback == "skip":  # only queries include garments without detections
         encoded = encoded.without_detections(data.undetected[data.rows(part)])
     return EncodedSplit(garments, encoded, descriptors, data.not_indexed(part), error)
@@ -134,7 +140,8 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
     """Encode batches of crops in order.
 
     Returns:
-        N encoded rows, descriptors as name -> (N, D) float32, and mean quantisation error (None without a hash layer).
+        N encoded rows, descriptors as name -> (N, D) float32 (empty for features), and mean quantisation error (None
+        without a hash layer).
     """
     encoded_batches: list[Encoded] = []
     descriptors: dict[str, list[np.ndarray]] = {name: [] for name in DESCRIPTORS}
@@ -145,13 +152,13 @@ def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[st
         encoded_batches.append(as_arrays(model, output))
         if output.activations is not None:
             errors.append(quantisation_error(output.activations, model.threshold))
-        for name, compute in DESCRIPTORS.items():
+        for name, compute in DESCRIPTORS.items() if crops.images.ndim == 4 else ():
             descriptors[name].append(compute(crops.images).numpy())
     weights = [len(batch.probabilities) for batch in encoded_batches]
     error = float(np.average(errors, weights=weights)) if errors else None
     return (
         Encoded.concatenate(encoded_batches),
-        {name: np.concatenate(values) for name, values in descriptors.items()},
+        {name: np.concatenate(values) for name, values in descriptors.items() if values},
         error,
     )
 

@@ -1,5 +1,6 @@
 """Compute all metrics of a run."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from fashion_lsh.evaluation.evaluator import Evaluator, add_results
 from fashion_lsh.evaluation.model_costs import measure_costs
 from fashion_lsh.evaluation.protocol import EncodedSplit, encode_sample, evaluate, time_end_to_end
 from fashion_lsh.evaluation.robustness import score_corruptions
+from fashion_lsh.evaluation.vector_latency import time_vector_search
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics.ranking import CUTOFFS
 from fashion_lsh.metrics.results import CropMode, Result, ResultTable
@@ -23,6 +25,7 @@ from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.search.searcher import Searcher
 
 TRAIN_SAMPLES = 2_048  # number of training images to which the codes of baselines are fitted
+log = logging.getLogger(__name__)
 
 
 class RunEvaluation(NamedTuple):
@@ -73,7 +76,12 @@ def evaluate_run(
     train_embeddings = encode_sample(model, data, TRAIN_SAMPLES)
     baselines, baseline_queries = baseline_results(query, gallery, train_embeddings, model.bits, cutoffs)
     results = [*search.results, *baselines, *_fit_results(model)]
-    results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
+    if data.has_images:
+        results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
+    else:
+        results.append(time_vector_search(searcher, data))
+        crop_modes, corruptions = (), ()
+        log.info("Vectors without images: no contact sheets, image descriptors, crop modes and corruptions")
     if detector is not None and scenes is not None and data.detections is not None:
         results += detector_results(detector, scenes, data.detections)
     results += score_crop_modes(model, data, searcher.policy, crop_modes) + measure_costs(model)

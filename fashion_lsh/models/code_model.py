@@ -91,4 +91,4 @@ class CodeModel(CropModel, ABC):
         """Features of evenly spaced training images without augmentation, (N, feature_dim) float32 on the CPU."""
         self.eval()
         batches = data.loader("train", SAMPLES_PER_AXIS * self.embedding_length)
-        return torch.cat([self.backbone(batch.images.to(self.device)).cpu() for batch in batches])
+        return torch.cat([self.features(batch.images.to(self.device)).cpu() for batch in batches])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # importing a network must not import Lightning
 
 log = logging.getLogger(__name__)
 
+MAX_ACCURACY_LOSS = 0.01  # of the hash head, compared with the classifier on val, without a warning
+
 
 class ModelOutput(NamedTuple):
     """Output of a forward pass over B images.
@@ -113,9 +115,16 @@ class CropModel(nn.Module, ABC):
         Features (B, feature_dim) -> logits (B, C); activations (B, bits), or None without a hash layer.
         """
 
+    def features(self, images: Tensor) -> Tensor:
+        """Crops (B, 3, H, W) uint8, or features (B, feature_dim) -> backbone features (B, feature_dim) float32."""
+        if images.ndim == 2 and images.shape[1] == self.backbone.feature_dim:
+            return images.float()
+        features: Tensor = self.backbone(images)
+        return features
+
     def forward(self, images: Tensor) -> ModelOutput:
-        """Compute logits, activations and embedding.  Crops (B, 3, H, W) uint8 -> ModelOutput."""
-        features = self.backbone(images)
+        """Compute logits, activations and embedding.  Crops or features (see `features`) -> ModelOutput."""
+        features = self.features(images)
         return ModelOutput(*self.compute_heads(features), self.embedding(features))
 
     def embedding(self, features: Tensor) -> Tensor:
@@ -133,7 +142,7 @@ class CropModel(nn.Module, ABC):
             ValueError: the backbone is frozen and `weights` is None, or the weights belong to another network.
             FileNotFoundError: the file is missing.
         """
-        if self.frozen and weights is None:
+        if self.frozen and weights is None and any(True for _ in self.backbone.parameters()):
             raise ValueError("backbone.frozen=true freezes random weights; set backbone.weights to imagenet or a path")
         return f"{load_weights(self.backbone, weights)} ({self.backbone.name})"
 
@@ -144,7 +153,10 @@ class CropModel(nn.Module, ABC):
         return self
 
     def post_fit(self, data: "GarmentData") -> dict[str, float]:
-        """Fit the temperature on `val`; return the calibration errors `val/ece_before` and `val/ece_after`."""
+        """Fit the temperature on `val`; return `val/accuracy`, and the calibration error before and after.
+
+        A warning is logged if the accuracy is more than MAX_ACCURACY_LOSS below that of the classifier.
+        """
         logits, labels = _val_logits(self, data)
         temperature = fit_temperature(logits, labels)
         before, after = (calibration_error(logits, labels, t) for t in (1.0, temperature))
@@ -156,14 +168,22 @@ class CropModel(nn.Module, ABC):
             before,
             after,
         )
+        accuracy = float((logits.argmax(dim=1) == labels).float().mean())
+        classifier_accuracy = self.fit_metrics.get("classifier", {}).get("val/accuracy", 0.0)
+        if self.name != "classifier" and accuracy < classifier_accuracy - MAX_ACCURACY_LOSS:
+            log.warning(
+                "%s: top-1 on val %.3f, that of the classifier %.3f; train for more epochs (hash.epochs), with another "
+                "rate (trainer.lr_grid=[1,0.2,5]), or with more bits (hash.bits)",
+                self.log_name, accuracy, classifier_accuracy,
+            )  # fmt: skip
         if temperature > 0.99 * MAX_TEMPERATURE:
             log.warning(
                 "%s: the logits say almost nothing about the category (temperature at its limit, top-1 on val %.3f); "
                 "train for more epochs, or with another learning rate",
                 self.log_name,
-                (logits.argmax(dim=1) == labels).float().mean(),
+                accuracy,
             )
-        return {"val/ece_before": before, "val/ece_after": after}
+        return {"val/accuracy": accuracy, "val/ece_before": before, "val/ece_after": after}
 
     def fingerprint(self) -> str:
         """SHA-256 of all weights (names, shapes, dtypes and bytes), image size, margin and threshold.

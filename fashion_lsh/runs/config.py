@@ -33,6 +33,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "name": str, "seed": NonNegativeInt, "overwrite": bool, "runs": str, "jobs": str | None,
     "cache": Literal["version", "any"],
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
+    "backbone.cached_views": Literal["auto"] | NonNegativeInt,
     "crop.eval_modes": list[CropMode],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
     "evaluation.k": list[PositiveInt | Literal["all"]] | None,
@@ -41,6 +42,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "callbacks": dict[str, Spec], "evaluators": dict[str, Spec], "sections": dict[str, Spec],
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
     "trainer.monitor": str | None, "trainer.mode": Literal["max", "min"],
+    "trainer.lr_grid": Annotated[list[PositiveFloat], Field(min_length=1)] | None,
     "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,
     "trainer.limit_train_batches": BatchLimit, "trainer.limit_val_batches": BatchLimit,
 }  # fmt: skip

@@ -150,7 +150,13 @@ class Run(RunFolder):
         return Searcher(model, gallery, policy or self.policy, self.detector(), self.box_selector)
 
     def source(self) -> Source:
-        """Open the data set of the run."""
+        """Open the data set of the run, for the images.
+
+        Raises:
+            ValueError: the data set has no images.
+        """
         data = self.config["data"]
+        if data["source"] == "embeddings":
+            raise ValueError(f"{data['root']}: data=embeddings has vectors without images")
         with self.restricted():
             return open_dataset(data["source"], data["root"], data["split_seed"])

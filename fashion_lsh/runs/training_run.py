@@ -15,6 +15,8 @@ from fashion_lsh.data.detections import Detections
 from fashion_lsh.io.files import atomic_write, check_disk_space, check_writable, folder_lock, update_symlink
 from fashion_lsh.models.checkpoints import min_checkpoint_bytes
 from fashion_lsh.models.detector import DetectorModel
+from fashion_lsh.models.feature_cache import cache_features, cached_views
+from fashion_lsh.runs.component_versions import own_code, used_versions
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.runs.keys import run_key, stage_components, stage_keys
 from fashion_lsh.runs.run import DETECTIONS_FILE, Run
@@ -22,6 +24,8 @@ from fashion_lsh.runs.stage_cache import copy_stage_file, initialise
 from fashion_lsh.runs.tracker import Tracker
 from fashion_lsh.runs.trackers import Trackers
 from fashion_lsh.runs.trust import sign
+
+FEATURES_FOLDER = ".features"  # below the folder for runs: features of frozen backbones, shared by all runs
 
 
 class TrainingRun(Run):
@@ -108,6 +112,30 @@ class TrainingRun(Run):
         loggers += create_loggers(config["logger"]["lightning"], self.path, stage.name)
         callbacks = create_callbacks(config["callbacks"])
         return fit(stage, data, self.path, loggers, callbacks, **config["trainer"])
+
+    def with_features(self, stages: Sequence[Any], data: GarmentData) -> GarmentData:
+        """Encode each image once if the backbone is frozen (see `cache_features`); otherwise return the data unchanged.
+
+        Args:
+            stages: classifier and, if the run has one, hash head or baseline.
+            data: data of the stages.
+        """
+        config = self.config
+        models = [getattr(stage, "model", stage) for stage in stages]
+        if not data.has_images or not all(model.frozen for model in models):
+            return data
+        item_weight = max(getattr(stage, "item_weight", 0) for stage in stages)
+        num_views = cached_views(config["backbone"]["cached_views"], data, item_weight)
+        if not num_views:
+            return data
+        models[0].load_weights(config["backbone"]["weights"])
+        settings = {"data": config["data"], "backbone": config["backbone"], "classifier": config["classifier"]}
+        code = {
+            "versions": used_versions(settings),
+            "own": own_code(settings),
+            "transform": config["data"]["transform"],
+        }
+        return cache_features(models[0], data, self.path.parent.parent / FEATURES_FOLDER, num_views, code)
 
     def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
         """Detect boxes in all images, or copy the detections of a run with the same detector."""

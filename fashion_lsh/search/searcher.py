@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
+import torch
 
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.detections import BoxDetector, BoxSelector
@@ -15,7 +16,7 @@ from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import HashIndex
 from fashion_lsh.index.validation import check_positive
-from fashion_lsh.models.encoding import Encoded, Model, encode_crops
+from fashion_lsh.models.encoding import Encoded, Model, encode, encode_crops
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.rerank import rerank, tie_break, weighted
 from fashion_lsh.search.result import SearchResult, garment_hits
@@ -149,6 +150,22 @@ class Searcher:
             return [self._search_box(pixels, None, k)]
         return [self._search_box(pixels, box, k) for box in detections.xyxy]
 
+    def search_vectors(self, vectors: np.ndarray, k: int = 12) -> list[SearchResult]:
+        """Search with backbone features instead of images, for a model that was trained on vectors (data=embeddings).
+
+        Args:
+            vectors: (Q, D) float, computed like the training data.
+            k: maximum number of hits of each query.
+
+        Raises:
+            ValueError: the vectors have another length or are not finite, or k is not a positive integer.
+        """
+        k = min(check_positive(k=k), max(1, len(self.gallery)))
+        if not np.isfinite(vectors).all():
+            raise ValueError("vectors contain NaN or inf; remove these rows")
+        encoded = encode(self.model, torch.from_numpy(np.asarray(vectors, dtype=np.float32)))
+        return [self._result(encoded.at(row), k) for row in range(len(vectors))]
+
     def _search_box(self, pixels: np.ndarray, box: Sequence[float] | np.ndarray | None, k: int) -> SearchResult:
         """Search with a box (4,), or with the whole image if the box is None or NaN."""
         k = min(check_positive(k=k), max(1, len(self.gallery)))
@@ -156,6 +173,10 @@ class Searcher:
         if xyxy.shape != (4,):
             raise ValueError(f"box={xyxy.tolist()}: pass four coordinates x1 y1 x2 y2 in pixels")
         query = encode_crops(self.model, [crop_image(pixels, xyxy, self.model.margin, self.model.image_size)])
+        return self._result(query, k, None if np.isnan(xyxy).any() else tuple(xyxy.tolist()))
+
+    def _result(self, query: Encoded, k: int, box: tuple[float, float, float, float] | None = None) -> SearchResult:
+        """Search with one encoded query."""
         probabilities, names = query.probabilities[0], [*self.model.categories, ""]
         first, second = (*np.argsort(-probabilities, kind="stable")[:2], -1)[:2]
         return SearchResult(
@@ -164,7 +185,7 @@ class Searcher:
             names[second],
             float(probabilities[second]) if second >= 0 else 0.0,
             garment_hits(self.search_encoded(query, k), self.gallery.catalogue),
-            None if np.isnan(xyxy).any() else tuple(xyxy.tolist()),
+            box,
         )
 
     def _codes_and_index(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:

@@ -76,18 +76,21 @@ class WandbTracker:
                 summary by their flat names.
             query: encoded queries.
             categories: category names, in the order of the probabilities.
-            sheet: tiles of each query (image, crop, hits); logged as a table and as one image.
+            sheet: tiles of each query (image, crop, hits), logged as a table and as one image; empty without images.
             scenes: images with annotated and detected boxes.
         """
         names = {*QUERY_METRICS, ("radius_precision", 2)}
         shown = [row for row in results if not row.relevance or (row.metric.removeprefix("macro_"), row.k) in names]
         self.run.summary.update(ResultTable(shown, results.search).flat())
-        columns = column_titles(max(map(len, sheet)) - 2)
+        columns = column_titles(max(map(len, sheet), default=2) - 2)
+        retrieved = {
+            "query/retrieved": _image_table(sheet, columns),
+            "query/sheet": wandb.Image(draw_sheet(sheet, columns)),
+        } if sheet else {}  # fmt: skip
         self.run.log(
             {
                 **_confusion_plots(query, categories),
-                "query/retrieved": _image_table(sheet, columns),
-                "query/sheet": wandb.Image(draw_sheet(sheet, columns)),
+                **retrieved,
                 **({"detector/boxes": [_image(tile) for tile in scenes]} if scenes else {}),
             }
         )

@@ -21,6 +21,7 @@ from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import inference_device, load_model, save_model
 from fashion_lsh.training.callbacks import AtomicCheckpointIO, BestCheckpoint, EpochLogger, ResumableEarlyStopping
 from fashion_lsh.training.module import TrainingModule
+from fashion_lsh.training.rate_search import choose_rate, set_rate
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ SET_BY_FRAMEWORK = {
     "fast_dev_run": "trainer=smoke", "barebones": "trainer=smoke",
 }  # fmt: skip
 DEFAULT_OPTIONS = {"enable_model_summary": False, "log_every_n_steps": 10, "num_sanity_val_steps": 0}
-FIT_OPTIONS = ("monitor", "mode", "patience")  # settings in the config group `trainer` that `fit` handles itself
+FIT_OPTIONS = ("monitor", "mode", "patience", "lr_grid")  # settings of the group `trainer` for `fit` itself
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:
@@ -71,6 +72,7 @@ def fit(
     monitor: str | None = None,
     mode: Literal["max", "min"] = "max",
     patience: int | None = None,
+    lr_grid: Sequence[float] | None = None,
     precision: str | None = None,
     accelerator: str = "auto",
     **trainer_options: Any,
@@ -87,6 +89,8 @@ def fit(
             `stage.monitor`. A detector keeps its last epoch.
         mode: whether the best value of `monitor` is the maximum or the minimum.
         patience: number of epochs without a better value after which training stops; None for no limit.
+        lr_grid: multiples of `optim.lr` in order of preference, of which one is chosen on val (see `choose_rate`); None
+            for 1. Only for batches of features, whose epochs take about a second.
         precision: `precision` of Lightning's Trainer; None for bfloat16 mixed precision if the device supports it.
         accelerator: `accelerator` of Lightning's Trainer; also selects the device of the returned network.
         trainer_options: further arguments of Lightning's Trainer, but those in SET_BY_FRAMEWORK.
@@ -102,10 +106,9 @@ def fit(
     checkpoint_path = folder / f"{stage.name}.ckpt"
     module = stage if isinstance(stage, TrainingModule) else None
     model: Any = module.model if module else stage
-    hyper_parameters: dict[str, Any] = dict(module.hparams) if module else model.hyper_parameters
     if checkpoint_path.exists():
         log.info("Loading the trained %s from %s", stage.name, checkpoint_path)
-        return load_model(checkpoint_path, accelerator, **hyper_parameters)
+        return load_model(checkpoint_path, accelerator, **(module.hparams if module else model.hyper_parameters))
     fit_metrics: dict[str, float] = {}
     if module:
         if monitor and module.validates:
@@ -114,12 +117,14 @@ def fit(
         precision = precision or _default_precision(accelerator)
         options = trainer_options | {"accelerator": accelerator, "precision": precision, "logger": list(loggers)}
         try:
+            if lr_grid and module.monitor and getattr(data, "features", None) is not None:
+                set_rate(module, choose_rate(module, data, lr_grid, patience, DEFAULT_OPTIONS | options))
             fit_metrics = _train(module, data, folder, best_epoch, callbacks, options)
         except MisconfigurationException as error:
             raise ValueError(f"trainer{f'.monitor={monitor}' if monitor else ''}: {error}") from error
     model.to(inference_device(accelerator))  # Lightning moves the network to the CPU after training
-    model.fit_metrics = {**model.fit_metrics, stage.name: {**fit_metrics, **stage.post_fit(data)}}
-    save_model(model, checkpoint_path, hyper_parameters)
+    model.fit_metrics = {**model.fit_metrics, stage.name: {**stage.post_fit(data), **fit_metrics}}
+    save_model(model, checkpoint_path, module.hparams if module else model.hyper_parameters)
     if module:
         shutil.rmtree(folder / "checkpoints")
     return model.eval()

@@ -17,6 +17,10 @@ from fashion_lsh.io.targets import with_defaults
 from fashion_lsh.training.optimizers import ADAMW, Optim, create_optimizer, warmup_cosine_schedule
 
 
+class NonFiniteLossError(ValueError):
+    """The training loss is NaN or infinite."""
+
+
 class TrainingModule(pl.LightningModule):
     """LightningModule with a network.
 
@@ -93,11 +97,11 @@ class TrainingModule(pl.LightningModule):
         """Stop training if the loss is not finite.
 
         Raises:
-            ValueError: the loss of the last step is NaN or infinite.
+            NonFiniteLossError: the loss of the last step is NaN or infinite.
         """
         loss = float(self.trainer.callback_metrics[f"{self.name}/train/loss"])
         if not math.isfinite(loss):
-            raise ValueError(
+            raise NonFiniteLossError(
                 f"{self.name}/train/loss={loss} in epoch {self.current_epoch + 1}: not finite; lower optim.lr, "
                 "lr_factor or head_factor"
             )

@@ -16,7 +16,12 @@ from fashion_lsh.runs.keys import canonical_config
 from fashion_lsh.runs.result_file import ResultFile, write_results_file
 
 EXPERIMENTS = reproduce.ROOT / "conf" / "experiment"
-WITHOUT_PAGE = {"demo_detect", "own_images", "backbones_gpu"}  # experiments without a results page
+WITHOUT_PAGE = {
+    "demo_detect",
+    "own_images",
+    "own_images_fine_tuned",
+    "backbones_gpu",
+}  # experiments without a results page
 
 DATA = "fashion_lsh.data.datamodule.GarmentData"
 

@@ -50,7 +50,7 @@ def test_baseline_equals_its_classifier_and_its_checkpoint(baseline: Baseline, t
     torch.testing.assert_close(output.logits, before.logits)
     assert output.embedding.shape == (9, 20)
     assert all(torch.equal(a, b) for a, b in zip(output, loaded, strict=True))
-    assert set(baseline.fit_metrics["hash_head"]) == {"val/ece_before", "val/ece_after"}
+    assert set(baseline.fit_metrics["hash_head"]) == {"val/accuracy", "val/ece_before", "val/ece_after"}
 
 
 @each_baseline

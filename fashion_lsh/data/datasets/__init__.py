@@ -12,6 +12,7 @@ from fashion_lsh.data.datasets.deepfashion.category import DeepFashionCategory, 
 from fashion_lsh.data.datasets.deepfashion.consumer import DeepFashionConsumer
 from fashion_lsh.data.datasets.deepfashion.inshop import DeepFashionInshop
 from fashion_lsh.data.datasets.deepfashion2 import DeepFashion2
+from fashion_lsh.data.datasets.embedding_files import ROOT_HELP, EmbeddingFiles
 from fashion_lsh.data.datasets.fashion_mnist import FashionMnist
 from fashion_lsh.data.datasets.fashionai import FashionAI
 from fashion_lsh.data.datasets.folder import Folder
@@ -45,6 +46,7 @@ class Source(Protocol):
 FASHION_MNIST = "fashion_mnist"
 DatasetFactory = Callable[[str], Source]
 FILE_DATASETS: dict[str, tuple[DatasetFactory, str]] = {  # name -> (factory, description of data.root)
+    "embeddings": (EmbeddingFiles, ROOT_HELP),
     "folder": (Folder, "a folder of images, or a manifest (.csv or .parquet)"),
     "coco": (Coco, "the folder of instances_*.json, or one such file"),
     "deepfashion_category": (DeepFashionCategory, "the folder with Anno_coarse, Eval and Img"),

@@ -9,6 +9,7 @@ import numpy as np
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.corrections import uncorrected
 from fashion_lsh.data.datasets import Source
+from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.datasets.fashion_mnist import FashionMnist
 from fashion_lsh.data.datasets.image_files import ImageFiles
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
@@ -18,7 +19,8 @@ from fashion_lsh.data.images import ImageError
 from fashion_lsh.data.near_duplicates import MAX_DISTANCE, fingerprint
 from fashion_lsh.io.progress import track
 
-NOT_COMPARED = (FashionMnist, ShopStreet)  # images of 28 x 28 pixels, and images composed from these
+# images of 28 x 28 pixels, images composed from these, and vectors without images
+NOT_COMPARED = (FashionMnist, ShopStreet, EmbeddingFiles)
 
 
 class LabelConflict(NamedTuple):
