@@ -7,7 +7,7 @@ import numpy as np
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.latency import NUM_WARM_UP
 from fashion_lsh.metrics.results import Result
-from fashion_lsh.metrics.retrieval import MAX_K
+from fashion_lsh.metrics.retrieval import MAX_HITS
 from fashion_lsh.search.searcher import Searcher
 
 
@@ -25,7 +25,7 @@ def time_vector_search(searcher: Searcher, data: GarmentData, num_queries: int =
     milliseconds = []
     for row in range(len(vectors)):
         start = time.perf_counter()
-        searcher.search_vectors(vectors[row : row + 1], MAX_K)
+        searcher.search_vectors(vectors[row : row + 1], MAX_HITS)
         milliseconds.append(1000 * (time.perf_counter() - start))
     policy = searcher.policy
     median = float(np.median(milliseconds[NUM_WARM_UP:]))
