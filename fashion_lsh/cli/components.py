@@ -14,6 +14,7 @@ from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxSelector
 from fashion_lsh.evaluation.evaluator import Evaluator, create_evaluators
+from fashion_lsh.evaluation.published import find_protocol
 from fashion_lsh.io.targets import instantiate
 from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import check_accelerator
@@ -74,6 +75,7 @@ def build_components(cfg: DictConfig) -> Components:
     check(config, plain_config(cfg, resolve=False))
     check_accelerator(config["trainer"]["accelerator"])
     check_trainer_options(config["trainer"])
+    protocol = find_protocol(config)
     evaluators = create_evaluators(config["evaluators"])
     for name, node in config["sections"].items():
         create_section(name, node)  # checks class and arguments
@@ -83,6 +85,9 @@ def build_components(cfg: DictConfig) -> Components:
     data = instantiate(
         config["data"], GarmentData, box_selector=instantiate(config["data"]["box_selector"], BoxSelector)
     )
+    if protocol:
+        protocol.check_data(data, config["evaluation"].get("partial", False))
+        evaluators = {**protocol.evaluators, **evaluators}
     policy = instantiate(config["search"], SearchPolicy)
     scenes = instantiate(config["scenes"], DetectionData, data=data) if config["scenes"] else None
     config = config | _with_backbone(config, data)

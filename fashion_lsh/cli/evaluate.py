@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from fashion_lsh.cli.components import plain_config
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
+from fashion_lsh.evaluation.published import PROTOCOLS, find_protocol
 from fashion_lsh.io.targets import instantiate, target_names
 from fashion_lsh.metrics.ranking import cutoff_ranks
 from fashion_lsh.metrics.results import SEARCH
@@ -34,9 +35,9 @@ def main(cfg: DictConfig) -> float | None:
     cli_config = plain_config(cfg)
     search, typed_search = _search_config(cli_config, run)
     config = run.config | {"search": search, "study": cli_config["study"]}
-    if cli_config["evaluation"]["k"]:
-        config["evaluation"] = cli_config["evaluation"]
+    config["evaluation"] = _evaluation_config(cli_config, run)
     config |= {key: {} for key in ("callbacks", "evaluators", "sections")}  # used by the train command and the report
+    protocol = find_protocol(config)
     with run.restricted(target_names([typed_search, config["study"]])):  # the run may have been received
         check(config)
         policy = instantiate(config["search"], SearchPolicy)
@@ -57,6 +58,10 @@ def main(cfg: DictConfig) -> float | None:
     searcher = Searcher(model, gallery, policy)
     query, cutoffs = encode_split(model, data, "query"), cutoff_ranks(config["evaluation"]["k"])
     evaluation = evaluate(searcher, query, data.not_indexed("gallery"), cutoffs)
+    if protocol:
+        protocol.check_data(data, config["evaluation"].get("partial", False))
+        for evaluator in protocol.evaluators.values():
+            evaluation.results.extend(evaluator(searcher, data, query, encode_split(model, data, "gallery")))
     results = add_search(run, evaluation)
     if results is None:
         results, message = run.result_file.results, f"Nothing added: {run.path} already has these results"
@@ -64,6 +69,19 @@ def main(cfg: DictConfig) -> float | None:
         message = f"Results added to {run.path}; report: {write_report(run)}"
     log.info("%s\n\n%s", describe_run(results, config), message)
     return results.value(SEARCH, "map", 100, relevance="category")
+
+
+def _evaluation_config(cli_config: dict[str, Any], run: Run) -> dict[str, Any]:
+    """Evaluation settings: those of the run, unless the user typed others.
+
+    The cutoff ranks of a typed protocol are added to those of the run.
+    """
+    typed = {name: value for name, value in cli_config["evaluation"].items() if value is not None}
+    evaluation: dict[str, Any] = run.config["evaluation"] | typed
+    protocol = PROTOCOLS.get(typed.get("protocol", ""))
+    if protocol and "k" not in typed:
+        evaluation["k"] = [*(k for k in protocol.cutoffs if k not in evaluation["k"]), *evaluation["k"]]
+    return evaluation
 
 
 def _search_config(cli_config: dict[str, Any], run: Run) -> tuple[dict[str, Any], dict[str, Any]]:

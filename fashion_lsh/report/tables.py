@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fashion_lsh.metrics.results import CLASSIFIER, SEARCH, Column, ResultTable
-from fashion_lsh.report.phrases import backbone_name, describe_hash_layer, markdown_table
+from fashion_lsh.evaluation.published import PROTOCOLS, EvaluationProtocol, published_scores
+from fashion_lsh.metrics.results import CLASSIFIER, SEARCH, WHOLE_GALLERY, Column, ResultTable, metric_name
+from fashion_lsh.report.phrases import METHODS, backbone_name, describe_hash_layer, markdown_table
 
 COLUMNS = {
     "category mAP@100": Column("", "map", 100, "category"),
@@ -15,8 +16,12 @@ COLUMNS = {
 
 
 def describe_run(results: ResultTable, config: Mapping[str, Any]) -> str:
-    """Score table and summary of a finished run, as printed in the terminal."""
-    return f"{score_table(results)}\n\n{summary(results, config)}"
+    """Score table, table of the published protocol, and summary of a finished run, as printed in the terminal."""
+    parts = [score_table(results), summary(results, config)]
+    if name := config.get("evaluation", {}).get("protocol"):
+        columns, rows = protocol_rows(results, PROTOCOLS[name])
+        parts.insert(1, markdown_table(rows, columns))
+    return "\n\n".join(parts)
 
 
 def score_table(results: ResultTable) -> str:
@@ -34,6 +39,27 @@ def score_rows(results: ResultTable) -> tuple[list[str], list[list[str]]]:
         for method, scope in results.methods()
     ]
     return ["method", "scope", *shown], rows
+
+
+def protocol_rows(results: ResultTable, protocol: EvaluationProtocol) -> tuple[list[str], list[list[str]]]:
+    """Return column titles and rows of a published protocol: the searches of the run, then the published scores."""
+    titles = [f"{relevance} {metric_name(metric, k)}" for relevance, metric, k in protocol.scores]
+    rows = []
+    for method, scope in results.methods():
+        columns = protocol.columns(method, scope)
+        is_shown = method not in METHODS or (method in ("code", "float") and scope == WHOLE_GALLERY)
+        if is_shown and ((method, scope) == results.search or any(map(results.find, columns))):
+            rows.append([method, *(with_interval(results, column) for column in columns), f"this run, {scope}"])
+    published: dict[tuple[str, str], dict[tuple[str, str, int], str]] = {}
+    for score in published_scores(protocol.name):
+        origin = ", ".join(filter(None, ["not run here", score.source, score.note]))
+        key = (score.relevance, score.metric, score.k)
+        published.setdefault((score.method, origin), {})[key] = f"{score.value:.3f}"
+    rows += [
+        [method, *(values.get(key, "–") for key in protocol.scores), origin]
+        for (method, origin), values in published.items()
+    ]
+    return ["method", *titles, "origin"], rows
 
 
 def summary(results: ResultTable, config: Mapping[str, Any]) -> str:

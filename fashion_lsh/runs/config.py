@@ -37,6 +37,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "crop.eval_modes": list[CropMode],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
     "evaluation.k": list[PositiveInt | Literal["all"]] | None,
+    "evaluation.protocol": str | None, "evaluation.partial": bool | None,
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
     "logger.lightning": dict[str, dict[str, Any]], "logger.trackers": dict[str, Spec],
     "callbacks": dict[str, Spec], "evaluators": dict[str, Spec], "sections": dict[str, Spec],

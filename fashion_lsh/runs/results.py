@@ -9,7 +9,7 @@ from fashion_lsh.evaluation.protocol import SearchEvaluation
 from fashion_lsh.evaluation.query_table import write_queries
 from fashion_lsh.evaluation.run_evaluation import RunEvaluation
 from fashion_lsh.io.files import folder_lock
-from fashion_lsh.metrics.results import ResultTable
+from fashion_lsh.metrics.results import ResultTable, column_of
 from fashion_lsh.runs.component_versions import used_versions
 from fashion_lsh.runs.folder import RunFolder
 from fashion_lsh.runs.keys import canonical_config
@@ -51,7 +51,8 @@ def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
     If the gallery has changed since the run was evaluated, its size and hash are part of the scope.
 
     Returns:
-        The results of the run, with the added search as its own; None if the run has these results already.
+        The results of the run, with the added search as its own; None if the run has these results already. Of the
+        run's own search, only results that the run does not have are added.
 
     Raises:
         FileNotFoundError: the run is not finished, or queries.parquet is missing.
@@ -70,10 +71,13 @@ def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
             )  # fmt: skip
             search = (search[0], f"{search[1]}, {size} garments ({evaluation.gallery})")
             queries = queries.set_column(1, "scope", pa.array([search[1]] * len(queries)))
-        elif search == file.results.search:
-            return None
         added = [row._replace(scope=search[1]) for row in results if row.method == search[0]]
-        write_queries(run.path / QUERIES_FILE, queries)
+        if search == file.results.search:  # other cutoff ranks or scores of a protocol; the scores of the run are kept
+            added = [row for row in added if file.results.find(column_of(row)) is None]
+            if not added:
+                return None
+        else:
+            write_queries(run.path / QUERIES_FILE, queries)
         combined = file.results.replace(added)
         write_results_file(run.path / RESULTS_FILE, file._replace(results=combined))
     return ResultTable(combined.rows, search)

@@ -14,6 +14,7 @@ from fashion_lsh.report.sections.found import found
 from fashion_lsh.report.sections.learning_curves import learning
 from fashion_lsh.report.sections.model_card import card
 from fashion_lsh.report.sections.own import own_sections
+from fashion_lsh.report.sections.protocol import protocol
 from fashion_lsh.report.sections.retrieval import precision_at_ranks, retrieval
 from fashion_lsh.report.sections.scores import scores
 from fashion_lsh.report.sections.settings import settings
@@ -23,10 +24,11 @@ from fashion_lsh.report.sections.setup import setup
 def sections(run_data: RunData) -> list[Section]:
     """Build all sections in the order of the page."""
     pairs = count_pairs(run_data, run_data.codes) if run_data.codes else None
-    boxes, images = detection(run_data), ExampleImages(run_data)
+    published, boxes, images = protocol(run_data), detection(run_data), ExampleImages(run_data)
     return [
         Section("setup", "Setup", setup(run_data)),
         Section("scores", "Scores", scores(run_data)),
+        *([Section("protocol", "Published protocol", published)] if published else []),
         *([Section("boxes", "Detection", boxes)] if boxes else []),
         Section("learning", "Learning curves", learning(run_data)),
         Section("confusion", "Confusion matrix", confusion(run_data, images)),

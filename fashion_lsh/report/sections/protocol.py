@@ -1,0 +1,31 @@
+"""Official scores of a published protocol, beside published scores."""
+
+from fashion_lsh.evaluation.published import PROTOCOLS
+from fashion_lsh.metrics.results import SEARCH
+from fashion_lsh.report.blocks import Block, Table, Text
+from fashion_lsh.report.run_data import RunData
+from fashion_lsh.report.tables import protocol_rows
+
+PUBLISHED_NOTE = (
+    "Rows marked “not run here” are copied from the publications named in the row. They were not computed with this "
+    "project: training data, image size and search differ."
+)
+PARTIAL_NOTE = (
+    "The run was allowed to use an incomplete copy of the data (evaluation.partial=true): do not compare its scores "
+    "with published scores."
+)
+
+
+def protocol(run_data: RunData) -> list[Block]:
+    """Build the table of the run's published protocol; no blocks for a run without protocol."""
+    evaluation = run_data.config.get("evaluation", {})
+    name = evaluation.get("protocol")
+    if not name:
+        return []
+    official, results = PROTOCOLS[name], run_data.results
+    columns, rows = protocol_rows(results, official)
+    own = [results.find(column._replace(scope=None)) for column in official.columns(SEARCH, "")]
+    num_queries = next((row.n for row in own if row is not None), 0)
+    intro = f"Official scores of protocol={name}, means over {num_queries:,} queries. {PUBLISHED_NOTE}"
+    return [*([Text(PARTIAL_NOTE, note=True)] if evaluation.get("partial") else []), Text(intro),
+            Table(columns, rows, highlight_first=True)]  # fmt: skip
