@@ -48,8 +48,8 @@ class DetectedRetrieval:
         self,
         searcher: Searcher,
         data: GarmentData,
-        query: EncodedSplit,
-        gallery: EncodedSplit,  # noqa: ARG002  interface
+        query: EncodedSplit,  # noqa: ARG002  interface of Evaluator
+        gallery: EncodedSplit,  # noqa: ARG002
     ) -> Iterable[Result]:
         """Return `recall` at each cutoff rank, and the ratio of queries without a detection, `undetected`.
 

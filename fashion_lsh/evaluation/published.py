@@ -205,7 +205,7 @@ PROTOCOLS = {
 
 
 def find_protocol(config: Mapping[str, Any]) -> EvaluationProtocol | None:
-    """Return the protocol of the setting `evaluation.protocol`, or None without the setting, and check the other settings.
+    """Return the protocol of the setting `evaluation.protocol`, None if not set, and check the other settings.
 
     Raises:
         ValueError: the name is unknown, or the other settings are not those of the protocol (see `check_config`).
@@ -223,9 +223,7 @@ def published_scores(protocol: str) -> list[PublishedScore]:
     """Published scores of a protocol, in the order of the file `published_scores.csv` of this package."""
     with files("fashion_lsh.evaluation").joinpath(SCORES_FILE).open(encoding="utf-8") as file:
         rows = [
-            PublishedScore(
-                **row | {"k": int(row["k"]), "value": float(row["value"])}  # type: ignore[arg-type]
-            )
+            PublishedScore(**row | {"k": int(row["k"]), "value": float(row["value"])})  # type: ignore[arg-type]
             for row in csv.DictReader(file)
         ]
     return [row for row in rows if row.protocol == protocol]

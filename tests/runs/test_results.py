@@ -262,6 +262,19 @@ def test_another_policy_is_added_as_a_method(config: dict[str, Any], data: Garme
     ]  # fmt: skip
 
 
+def test_other_cutoff_ranks_of_the_own_search_are_added(config: dict[str, Any], data: GarmentData) -> None:
+    run = write_finished_run(config, data)
+    own, content = run.result_file.results, (run.path / "queries.parquet").read_bytes()
+    evaluation = evaluate_policy(run, data, run.policy)
+    assert add_search(run, evaluation) is None
+    other = [row._replace(k=7, value=0.25) for row in evaluation.results if row.metric == "recall" and row.k == 10]
+    returned = add_search(run, evaluation._replace(results=[*evaluation.results, *other]))
+    assert returned is not None
+    assert returned.value(SEARCH, "recall", 7, relevance="category") == 0.25
+    assert run.result_file.results.rows == [*own.rows, *other]
+    assert (run.path / "queries.parquet").read_bytes() == content
+
+
 def test_added_results_are_dropped_with_the_model(config: dict[str, Any], data: GarmentData) -> None:
     run = write_finished_run(config, data)
     add_search(run, evaluate_policy(run, data, HAMMING))
