@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from fashion_lsh.evaluation.detected_retrieval import DETECTED_BOXES
+from fashion_lsh.metrics.results import Column
 from fashion_lsh.runs.run import Run
 from tests.cli.factories import read_results, run_script
-from tests.evaluation.layouts import write_inshop
+from tests.evaluation.layouts import write_deepfashion2, write_inshop
 
 SMALL = ["backbone=resnet18", "backbone.weights=null", "data.image_size=32", "data.batch_size=16", "data.workers=0",
          "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
@@ -54,3 +56,22 @@ def test_a_protocol_of_other_data_is_refused(runs: Path, tmp_path: Path) -> None
     assert "data.source='folder'" in printed
     assert "protocol=inshop" in printed
     assert "evaluation.protocol='shop'" in run_script("evaluate.py", f"run={run}", "evaluation.protocol=shop", status=1)
+
+
+def test_deepfashion2_is_scored_with_all_detected_boxes(tmp_path: Path, tiny: None) -> None:
+    root, runs = write_deepfashion2(tmp_path / "deepfashion2"), tmp_path / "runs"
+    detector = ["detector.image_size=64", "detector.channels=16", "detector.head=32", "detector.proposals=[60,30]",
+                "detector.epochs=1", "crop.min_score=0.01"]  # fmt: skip
+    words = [*SMALL, *detector, "protocol=deepfashion2_detected", "evaluation.partial=true", f"data.root={root}"]
+    printed = run_script("train.py", *words, f"runs={runs}")
+    assert "Match R-CNN (class)" in printed
+    results = read_results(runs / "latest")
+    official = [row for row in results if row.condition == DETECTED_BOXES]
+    assert {(row.metric, row.k) for row in official} == {
+        ("undetected", 0),
+        *(("recall", k) for k in (1, 5, 10, 15, 20)),
+    }
+    assert {row.n for row in official} == {3}
+    run_script("evaluate.py", f"run={runs / 'latest'}", "search=hamming", "search.nprobe=all")
+    column = Column("hamming", "recall", 20, "item", condition=DETECTED_BOXES)
+    assert read_results(runs / "latest").find(column) is not None
