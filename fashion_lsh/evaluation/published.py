@@ -86,7 +86,9 @@ class EvaluationProtocol:
         """
         data, prefix = config["data"], f"protocol={self.name}"
         if data["source"] != self.source:
-            raise ValueError(f"data.source={data['source']!r}: {prefix} evaluates data={self.source}; set one of both")
+            raise ValueError(
+                f"data.source={data['source']!r}: {prefix} evaluates data={self.source}; remove one of the settings"
+            )
         for name, value in SPLIT_SETTINGS.items():
             if data.get(name) != value:
                 raise ValueError(f"split.{name}={data.get(name)!r}: {prefix} needs {value!r}; set split=official")
@@ -116,7 +118,8 @@ class EvaluationProtocol:
         if isinstance(source, ImageFiles):
             if missing := missing_files(source):
                 raise FileNotFoundError(
-                    f"data.root={source.root}: protocol={self.name} needs these files: {'; '.join(missing)}"
+                    f"data.root={source.root}: missing files of protocol={self.name}: {'; '.join(missing)}; unpack "
+                    "them there, or set data.root to their folder"
                 )
             if differences := count_differences(data, source.published):
                 text = f"protocol={self.name}: incomplete data: {'; '.join(differences)}"
