@@ -18,8 +18,8 @@ COLUMNS = {
 def describe_run(results: ResultTable, config: Mapping[str, Any]) -> str:
     """Score table, table of the published protocol, and summary of a finished run, as printed in the terminal."""
     parts = [score_table(results), summary(results, config)]
-    if name := config.get("evaluation", {}).get("protocol"):
-        columns, rows = protocol_rows(results, PROTOCOLS[name])
+    if protocol := PROTOCOLS.get(config.get("evaluation", {}).get("protocol")):
+        columns, rows = protocol_rows(results, protocol)
         parts.insert(1, markdown_table(rows, columns))
     return "\n\n".join(parts)
 

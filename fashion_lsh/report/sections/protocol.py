@@ -17,15 +17,14 @@ PARTIAL_NOTE = (
 
 
 def protocol(run_data: RunData) -> list[Block]:
-    """Build the table of the run's published protocol; no blocks for a run without protocol."""
-    evaluation = run_data.config.get("evaluation", {})
-    name = evaluation.get("protocol")
-    if not name:
+    """Build the table of the run's published protocol; no blocks for a run without a known protocol."""
+    results, evaluation = run_data.results, run_data.config.get("evaluation", {})
+    official = PROTOCOLS.get(evaluation.get("protocol"))
+    if official is None:
         return []
-    official, results = PROTOCOLS[name], run_data.results
     columns, rows = protocol_rows(results, official)
     own = [results.find(column._replace(scope=None)) for column in official.columns(SEARCH, "")]
     num_queries = next((row.n for row in own if row is not None), 0)
-    intro = f"Official scores of protocol={name}, means over {num_queries:,} queries. {PUBLISHED_NOTE}"
+    intro = f"Official scores of protocol={official.name}, means over {num_queries:,} queries. {PUBLISHED_NOTE}"
     return [*([Text(PARTIAL_NOTE, note=True)] if evaluation.get("partial") else []), Text(intro),
             Table(columns, rows, highlight_first=True)]  # fmt: skip
