@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import chdtri, stdtrit
 
 LEVEL = 0.95  # confidence level of all intervals
 MIN_SEEDS = 5  # seeds from which on a difference is called significant
@@ -65,7 +63,7 @@ def item_interval(values: np.ndarray, items: np.ndarray) -> tuple[float, float]:
     mean = min(1.0, max(0.0, float(scores.mean())))
     [(variance, freedom)] = _variances(scores[None], group_ids)
     size = num_groups if mean in (0, 1) else mean * (1 - mean) / max(variance, 1e-300)
-    ratio = float(stdtrit(freedom, (1 + LEVEL) / 2)) ** 2 / size
+    ratio = _t_quantile(freedom, (1 + LEVEL) / 2) ** 2 / size
     margin = math.sqrt(ratio * mean * (1 - mean) + ratio**2 / 4)
     low, high = ((mean + ratio / 2 + sign * margin) / (1 + ratio) for sign in (-1, 1))
     return max(0.0, min(low, mean)), min(1.0, max(high, mean))
@@ -164,6 +162,8 @@ def _variances(values: np.ndarray, group_ids: np.ndarray) -> list[Variance]:
 
     values: (S, Q) float; group_ids: (Q,) int in 0..G - 1.
     """
+    from scipy.special import chdtri  # slow to import, and not needed for searching
+
     num_seeds, num_groups = len(values), int(group_ids.max()) + 1
     means = values.mean(axis=1)
     parts = [(float(means.var(ddof=1)) / num_seeds, num_seeds - 1)] if num_seeds > 1 else []
@@ -185,13 +185,22 @@ def _margin(variances: Sequence[Variance], p: float) -> float:
     """Half-width of the interval of confidence level 1 - p; NaN without variances."""
     if not variances:
         return math.nan
-    return math.hypot(*(math.sqrt(variance) * float(stdtrit(freedom, p / 2)) for variance, freedom in variances))
+    return math.hypot(*(math.sqrt(variance) * _t_quantile(freedom, p / 2) for variance, freedom in variances))
 
 
 def _p_value(mean: float, variances: Sequence[Variance]) -> float:
     """Two-sided p value of a mean: the p at which `_margin` equals its absolute value; 1 without variances."""
+    from scipy.optimize import brentq  # slow to import, and not needed for searching
+
     if mean == 0 or not variances:
         return 1.0
     if _margin(variances, SMALLEST_P) <= abs(mean):
         return 0.0
     return math.exp(brentq(lambda log_p: _margin(variances, math.exp(log_p)) - abs(mean), math.log(SMALLEST_P), 0.0))
+
+
+def _t_quantile(freedom: int, probability: float) -> float:
+    """Quantile of Student's t distribution."""
+    from scipy.special import stdtrit  # slow to import, and not needed for searching
+
+    return float(stdtrit(freedom, probability))

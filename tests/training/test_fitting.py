@@ -115,7 +115,13 @@ def test_fit_metrics_of_an_earlier_stage_are_kept_beside_those_of_the_stage(
     assert hash_head.fit_metrics["classifier"] == classifier.fit_metrics["classifier"]
     assert load_model(tmp_path / "hash_head.ckpt").fit_metrics == hash_head.fit_metrics
     for stage, score in (("classifier", "val/accuracy"), ("hash_head", "val/code_map")):
-        assert set(hash_head.fit_metrics[stage]) == {"best_epoch", score, "val/ece_before", "val/ece_after"}
+        assert set(hash_head.fit_metrics[stage]) == {
+            "best_epoch",
+            score,
+            "val/accuracy",
+            "val/ece_before",
+            "val/ece_after",
+        }
 
 
 def test_loaded_checkpoint_gives_identical_outputs(make_data: MakeData, tmp_path: Path) -> None:

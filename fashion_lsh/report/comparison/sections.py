@@ -3,7 +3,7 @@
 import numpy as np
 
 from fashion_lsh.metrics.results import CLASSIFIER, SEARCH, Column
-from fashion_lsh.metrics.statistics import Difference, holm, paired_difference
+from fashion_lsh.metrics.statistics import Difference, holm, item_groups, paired_difference
 from fashion_lsh.report.blocks import Block, Download, Section, Table, Text
 from fashion_lsh.report.comparison.pair import RunPair
 from fashion_lsh.report.example_images import ExampleImages
@@ -86,7 +86,14 @@ def _categories(pair: RunPair) -> list[Block]:
     differences = {title: each[1] - each[0] for title, each in scores.items() if each}
     caption = f"B - A, mean over the queries of a category; the largest difference of {next(iter(differences))} first."
     categories, items = pair.first.column("category"), pair.first.column("item")
-    return category_blocks(categories, items, differences, caption, order=lambda value: -abs(value))
+    return category_blocks(
+        categories, items, differences, caption, order=lambda value: -abs(value), interval=_difference_interval
+    )
+
+
+def _difference_interval(differences: np.ndarray, items: np.ndarray) -> tuple[float, float]:
+    difference = paired_difference([np.zeros_like(differences)], [differences], item_groups(items))
+    return difference.low, difference.high
 
 
 def _found(pair: RunPair) -> list[Block]:

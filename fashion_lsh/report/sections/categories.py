@@ -14,9 +14,10 @@ from fashion_lsh.report.run_data import RunData
 
 MAX_PLOTTED = 20  # maximum number of categories in the figure
 INTERVALS = (
-    "Error bars: 95 % confidence intervals (bootstrap over items), for categories with more than one item. Dashed: "
+    "Error bars: 95 % confidence intervals (over items), for categories with more than one item. Dashed: "
     "mean over all queries."
 )
+Interval = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
 SCORES = {"category AP@100": "category/map@100", "item recall@10": "item/recall@10"}
 
 
@@ -50,6 +51,7 @@ def category_blocks(
     scores: Mapping[str, np.ndarray],
     caption: str,
     order: Callable[[float], float] = float,
+    interval: Interval = item_interval,
 ) -> list[Block]:
     """Figure, table and CSV of mean scores by category.
 
@@ -58,8 +60,9 @@ def category_blocks(
         scores: (Q,) float by title, NaN for a query without a score; not empty.
         caption: sentences that describe values and order.
         order: sort key of the mean of the first score; the first MAX_PLOTTED categories are plotted.
+        interval: function of values and items, (Q,) each, that returns the bounds of the interval of the mean.
     """
-    means = category_scores(categories, items, scores)
+    means = category_scores(categories, items, scores, interval)
     first, *_ = scores
     names = sorted(means, key=lambda name: (means[name][first].n == 0, order(means[name][first].value), name))
     plotted, num_left_out = names[:MAX_PLOTTED], len(names[MAX_PLOTTED:])
@@ -77,23 +80,29 @@ def category_blocks(
 
 
 def category_scores(
-    categories: np.ndarray, items: np.ndarray, scores: Mapping[str, np.ndarray]
+    categories: np.ndarray,
+    items: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    interval: Interval = item_interval,
 ) -> dict[str, dict[str, CategoryScore]]:
     """Mean of each score by category: category -> title of the score -> CategoryScore.
 
     categories and items: (Q,) str; scores: (Q,) float each, NaN for a query without a score.
     """
     return {
-        name: {title: _mean(values[categories == name], items[categories == name]) for title, values in scores.items()}
+        name: {
+            title: _mean(values[categories == name], items[categories == name], interval)
+            for title, values in scores.items()
+        }
         for name in sorted(set(categories))
     }
 
 
-def _mean(values: np.ndarray, items: np.ndarray) -> CategoryScore:
+def _mean(values: np.ndarray, items: np.ndarray, interval: Interval) -> CategoryScore:
     has_score = ~np.isnan(values)
     values, items = values[has_score], items[has_score]
     num_items = len(set(items) - {""}) + int((items == "").sum())
-    low, high = item_interval(values, items) if num_items > 1 else (np.nan, np.nan)
+    low, high = interval(values, items) if num_items > 1 else (np.nan, np.nan)
     return CategoryScore(float(values.mean()) if len(values) else np.nan, low, high, len(values))
 
 

@@ -264,7 +264,9 @@ def test_folder_without_root_raises(root: str | None) -> None:
 
 
 def test_an_unknown_data_set_raises_with_all_names() -> None:
-    with pytest.raises(ValueError, match=r"'imagenet'.* shop_street, fashion_mnist, fashion_mnist_official, folder"):
+    with pytest.raises(
+        ValueError, match=r"'imagenet'.* shop_street, fashion_mnist, fashion_mnist_official, embeddings, folder"
+    ):
         open_dataset("imagenet", None, 0)
 
 

@@ -125,4 +125,4 @@ def test_the_check_finds_the_files_that_are_read(root: Path, capsys: pytest.Capt
     assert check.main(["modanet_corrected", str(root / CORRECTED_FILE)]) == 0
     assert "MISSING" not in capsys.readouterr().out
     assert check.main(["modanet", str(root)]) == 1
-    assert "no modanet2018_instances_train.json" in capsys.readouterr().err
+    assert "modanet2018_instances_train.json" in capsys.readouterr().err
