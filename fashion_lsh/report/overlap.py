@@ -21,7 +21,7 @@ FOUND_TEXT = (
 
 
 class Criterion(NamedTuple):
-    """What makes a query found.
+    """Criterion by which a query counts as found.
 
     Attributes:
         found: column of the query table with the recall.

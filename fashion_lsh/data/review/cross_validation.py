@@ -12,7 +12,7 @@ MAX_ITERATIONS = 100  # of L-BFGS for each weight decay
 def assign_folds(labels: np.ndarray, groups: np.ndarray, num_folds: int, seed: int = 0) -> np.ndarray:
     """Assign rows to folds; rows of a group share a fold, and each label is spread over the folds.
 
-    The groups are shuffled, sorted by the label of their first row, and dealt to the folds in turn.
+    The groups are shuffled, sorted by the label of their first row, and assigned to the folds in turn.
 
     Args:
         labels: (N,) int64.
