@@ -135,7 +135,19 @@ def score_embeddings(
     """Scores of exact Euclidean search; rows at equal distance are ranked by row.
 
     queries: (Q, D) float, gallery: (N, D) float; find_probed, cutoffs and result as for `score_distances`.
+
+    Raises:
+        ValueError: vectors are not finite, or of different lengths.
     """
+    if queries.ndim != 2 or queries.shape[1:] != gallery.shape[1:]:
+        raise ValueError(f"{queries.shape=}, {gallery.shape=}; pass (Q, D) and (N, D) vectors of one length D")
+    for name, vectors in (("queries", queries), ("gallery", gallery)):
+        is_invalid = ~np.isfinite(vectors).all(axis=1)
+        if is_invalid.any():
+            raise ValueError(
+                f"{is_invalid.sum()} of {len(vectors)} vectors of {name} contain NaN or inf, for example in row "
+                f"{is_invalid.argmax()}; remove these rows"
+            )
     norms = np.einsum("nd,nd->n", gallery, gallery, dtype=np.float32)
     blocks = []
     for block in block_slices(len(queries), len(gallery)):

@@ -101,6 +101,20 @@ def test_scores_of_embeddings_equal_sorted_distances(has_probed_lists: bool, mon
     assert_close(retrieval.score_embeddings(queries, gallery, relevance, mask), expected)
 
 
+@pytest.mark.parametrize(
+    ("queries", "gallery", "message"),
+    [
+        (np.zeros((2, 3)), np.array([[0, 0, 0], [0, np.nan, 0]]), r"1 of 2 vectors of gallery .*row 1"),
+        (np.full((2, 3), np.inf), np.zeros((4, 3)), r"2 of 2 vectors of queries .*row 0"),
+        (np.zeros((2, 3)), np.zeros((4, 5)), r"\(2, 3\).*\(4, 5\)"),
+    ],
+)
+def test_invalid_vectors_are_rejected(queries: np.ndarray, gallery: np.ndarray, message: str) -> None:
+    relevance = Relevance(np.zeros(2, np.int64), np.zeros(len(gallery), np.int64))
+    with pytest.raises(ValueError, match=message):
+        retrieval.score_embeddings(queries, gallery, relevance, None)
+
+
 def test_a_hit_of_minus_1_is_never_relevant() -> None:
     relevance = Relevance(np.array([1]), np.array([0, 1]))
     scores = retrieval.score_hits(Hits(np.array([[-1, -1]]), np.zeros((1, 2), np.float32)), relevance)
