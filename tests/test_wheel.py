@@ -49,6 +49,15 @@ def run(program: Path, folder: Path, *argv: object, status: int = 0) -> str:
     return done.stdout
 
 
+def test_the_wheel_has_the_data_files_of_the_package(program: Path) -> None:
+    names = subprocess.run(
+        ["git", "ls-files", "fashion_lsh"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    [installed] = program.parents[1].glob("lib/python*/site-packages")
+    missing = [name for name in names if not name.endswith(".py") and not (installed / name).exists()]
+    assert missing == []
+
+
 def test_installed_wheel_trains_and_searches_in_an_empty_folder(program: Path, shapes: Path, tmp_path: Path) -> None:
     python = program.with_name("python")
     code = "import fashion_lsh; print(fashion_lsh.__file__)"
