@@ -80,14 +80,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class BestCheckpoint(ModelCheckpoint):
     """ModelCheckpoint that keeps the latest of equally good epochs, and the best epoch after the run folder was moved.
 
-    Lightning keeps the first of equally good epochs, which on few validation images may be hardly trained, and resets
-    the best epoch if the path of the folder has changed.
+    Lightning keeps the first of equally good epochs, and the first epoch if the metric is NaN; on few validation images
+    this epoch may be hardly trained. Lightning also resets the best epoch if the path of the folder has changed.
     """
 
     def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
-        """Return whether the value of the epoch is at least as good as the best value."""
-        best = self.best_model_score
-        return super().check_monitor_top_k(trainer, current) or (best is not None and bool(current == best))
+        """Return whether the value of the epoch is at least as good as the best value, or NaN."""
+        if super().check_monitor_top_k(trainer, current) or current is None:
+            return True
+        return bool(current.isnan()) or bool(current == self.best_model_score)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = str(Path(self.dirpath or "") / "best.ckpt")

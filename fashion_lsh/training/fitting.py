@@ -180,18 +180,21 @@ def _best_epoch_callbacks(stage: TrainingModule, folder: Path, patience: int | N
     best = BestCheckpoint(
         _checkpoint_dir(stage, folder), filename="best", enable_version_counter=False, **monitor_options
     )
-    return [best] if patience is None else [best, ResumableEarlyStopping(patience=patience, **monitor_options)]
+    if patience is None:
+        return [best]
+    return [best, ResumableEarlyStopping(patience=patience, check_finite=False, **monitor_options)]
 
 
 def _load_checkpoint(stage: TrainingModule, path: Path, checkpoint_callbacks: Sequence[Callback]) -> dict[str, float]:
     """Load the (averaged) weights of a checkpoint; return number and score of the best epoch if one is monitored."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     stage.load_state_dict(checkpoint["state_dict"])
-    scores = [each.best_model_score for each in checkpoint_callbacks if isinstance(each, BestCheckpoint)]
-    return {name: value for score in scores for name, value in (
-        ("best_epoch", int(checkpoint["epoch"]) + 1),
-        (str(stage.monitor).removeprefix(f"{stage.name}/"), float(score or 0)),
-    )}  # fmt: skip
+    metrics: dict[str, float] = {}
+    for best in (each for each in checkpoint_callbacks if isinstance(each, BestCheckpoint)):
+        metrics["best_epoch"] = int(checkpoint["epoch"]) + 1
+        if best.best_model_score is not None and best.best_model_score.isfinite():  # infinite if it was NaN
+            metrics[str(stage.monitor).removeprefix(f"{stage.name}/")] = float(best.best_model_score)
+    return metrics
 
 
 def _default_precision(accelerator: str) -> str:

@@ -1,5 +1,7 @@
 """LightningModule of the hash head."""
 
+import logging
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from fashion_lsh.models.crop_model import ModelOutput
 from fashion_lsh.models.hash_head import HashHeadModel
 from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
 from fashion_lsh.training.crop_module import CropModule
+
+log = logging.getLogger(__name__)
 
 CONTRAST_TEMPERATURE = 0.1  # temperature of the contrastive loss between items
 
@@ -90,7 +94,14 @@ class HashHead(CropModule):
     def on_validation_epoch_end(self) -> None:
         codes, categories, items, rows = (np.concatenate(parts) for parts in zip(*self._validation, strict=True))
         views = None if self.is_query_view is None else self.is_query_view[rows]
-        self.log(f"{self.name}/val/code_map", validation_map(codes, categories, items, views).value, prog_bar=True)
+        value = validation_map(codes, categories, items, views).value
+        self.log(f"{self.name}/val/code_map", value, prog_bar=True)
+        if math.isnan(value) and self.current_epoch == 0 and not self.trainer.sanity_checking:
+            log.warning(
+                "%s: no category has two images in val, so the mAP of the codes is unknown and the last epoch is kept; "
+                "use more images, or set trainer.monitor=val/accuracy",
+                self.name,
+            )
 
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
         """Hash loss plus, in training, the weighted contrastive loss between items; a scalar."""

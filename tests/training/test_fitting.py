@@ -1,6 +1,7 @@
 """Training: frozen backbones, best epoch, calibration, checkpoints, logs and early stopping."""
 
 import logging
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.metrics.code_validation import ValidationMap
 from fashion_lsh.models.calibration import fit_temperature
 from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.training.callbacks import RunCSVLogger
@@ -159,6 +161,20 @@ def test_best_val_epoch_is_kept(
     assert fit_metrics["val/accuracy"] == pytest.approx(max(accuracies))
     assert 0 <= fit_metrics["val/ece_before"] <= 1
     assert 0 <= fit_metrics["val/ece_after"] <= 1
+
+
+@pytest.mark.usefixtures("tiny_backbones")
+@pytest.mark.parametrize("patience", [None, 5])
+def test_the_last_epoch_is_kept_if_the_map_of_the_codes_is_unknown(
+    patience: int | None, make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("fashion_lsh.training.hash_head.validation_map", lambda *_: ValidationMap("category", math.nan))
+    model = fit_on_cpu(make_module(HashHead, epochs=3), make_data(), tmp_path, patience=patience)
+    assert model.fit_metrics["hash_head"]["best_epoch"] == 3
+    assert "val/code_map" not in model.fit_metrics["hash_head"]
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "last epoch is kept" in warning
 
 
 @pytest.mark.usefixtures("tiny_backbones")
