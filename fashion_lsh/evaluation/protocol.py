@@ -13,7 +13,6 @@ import torch
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData, SplitName
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.latency import NUM_WARM_UP
 from fashion_lsh.evaluation.query_table import query_table, shared_garment_results
 from fashion_lsh.evaluation.scoring import relevance_by_column, score_search
@@ -174,35 +173,6 @@ def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:
         hits.append(searcher.search_encoded(single_query, MAX_HITS))
         milliseconds.append(1000 * (time.perf_counter() - start))
     return Hits.concatenate(hits, MAX_HITS), np.array(milliseconds)
-
-
-def time_end_to_end(
-    searcher: Searcher, data: GarmentData, detector: BoxDetector | None = None, num_queries: int = 100
-) -> Result:
-    """Median latency from the pixels of a query to its hits, after 10 warm-up queries: `end_to_end_ms`.
-
-    Args:
-        searcher: model, gallery and policy.
-        data: data with the queries.
-        detector: detector of the crops; None if detection is not timed.
-        num_queries: number of timed queries.
-    """
-    rows = np.resize(data.rows("query"), num_queries)
-    keys, boxes, annotated = data.catalogue.column("image"), data.crop_boxes, data.catalogue.boxes
-    milliseconds = []
-    for row in [*rows[:10], *rows]:
-        image = data.source.image(keys[row])
-        start = time.perf_counter()
-        box = (
-            boxes[row]
-            if detector is None
-            else data.box_selector.select_one(detector.detect([image])[0], annotated[row])
-        )
-        searcher.search(image, box, MAX_HITS)
-        milliseconds.append(1000 * (time.perf_counter() - start))
-    policy = searcher.policy
-    median = float(np.median(milliseconds[10:]))
-    return Result("end_to_end_ms", median, method=policy.method, scope=policy.scope)
 
 
 def _query_outputs(searcher: Searcher, encoded: Encoded, hits: Hits, milliseconds: np.ndarray) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from fashion_lsh.data.detections import BoxDetector
 from fashion_lsh.evaluation.baselines import baseline_results
 from fashion_lsh.evaluation.crop_modes import score_crop_modes
 from fashion_lsh.evaluation.detection import detector_results
+from fashion_lsh.evaluation.end_to_end import time_end_to_end
 from fashion_lsh.evaluation.evaluator import Evaluator, add_results
 from fashion_lsh.evaluation.model_costs import measure_costs
-from fashion_lsh.evaluation.protocol import EncodedSplit, encode_sample, evaluate, time_end_to_end
+from fashion_lsh.evaluation.protocol import EncodedSplit, encode_sample, evaluate
 from fashion_lsh.evaluation.robustness import score_corruptions
-from fashion_lsh.evaluation.vector_latency import time_vector_search
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics.ranking import CUTOFFS
 from fashion_lsh.metrics.results import CropMode, Result, ResultTable
@@ -76,10 +76,8 @@ def evaluate_run(
     train_embeddings = encode_sample(model, data, TRAIN_SAMPLES)
     baselines, baseline_queries = baseline_results(query, gallery, train_embeddings, model.bits, cutoffs)
     results = [*search.results, *baselines, *_fit_results(model)]
-    if data.has_images:
-        results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
-    else:
-        results.append(time_vector_search(searcher, data))
+    results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
+    if not data.has_images:
         crop_modes, corruptions = (), ()
         log.info("Vectors without images: no contact sheets, image descriptors, crop modes and corruptions")
     if detector is not None and scenes is not None and data.detections is not None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.evaluation import protocol
-from fashion_lsh.evaluation.protocol import time_end_to_end, time_search
+from fashion_lsh.evaluation import end_to_end, protocol
+from fashion_lsh.evaluation.end_to_end import time_end_to_end
+from fashion_lsh.evaluation.latency import NUM_WARM_UP
+from fashion_lsh.evaluation.protocol import time_search
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.search.policy import SearchPolicy
 from tests.evaluation.factories import make_searcher, random_split
@@ -41,7 +43,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     instance = Clock()
-    monkeypatch.setattr(protocol, "time", instance)
+    for module in (protocol, end_to_end):
+        monkeypatch.setattr(module, "time", instance)
     return instance
 
 
@@ -60,7 +63,7 @@ def test_a_search_is_timed_after_20_warm_up_queries(clock: Clock) -> None:
     assert calls == [100] * 45
 
 
-def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
+def test_end_to_end_latency_is_the_median_after_the_warm_up_queries(
     clock: Clock, make_data: Callable[..., GarmentData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, calls = make_data(), []
@@ -70,7 +73,7 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
 
         def search(self, image: np.ndarray, box: np.ndarray, k: int) -> None:
             calls.append((image, box, k))
-            clock.advance(9 if len(calls) <= 10 else 0.003 if len(calls) % 3 else 0.5)
+            clock.advance(9 if len(calls) <= NUM_WARM_UP else 0.003 if len(calls) % 3 else 0.5)
 
     open_image = data.source.image
     monkeypatch.setattr(
@@ -81,8 +84,8 @@ def test_end_to_end_latency_is_the_median_after_10_warm_up_queries(
     assert (result.metric, result.method, result.scope) == ("end_to_end_ms", "hamming", "2 lists")
     assert result.value == pytest.approx(3.0)
     rows = data.rows("query")
-    assert len(calls) == 31 > len(rows)
-    for index, (image, box, k) in enumerate(calls[10:]):
+    assert len(calls) == NUM_WARM_UP + 21 > len(rows)
+    for index, (image, box, k) in enumerate(calls):
         row = rows[index % len(rows)]
         assert np.array_equal(image, open_image(data.catalogue.column("image")[row]))
         assert np.array_equal(box, data.crop_boxes[row])
