@@ -77,13 +77,11 @@ def check_dataset(name: str, root: Path) -> dict[str, Any]:
 
 
 def _check_files(source: ImageFiles) -> list[dict[str, str]]:
-    """Return the status of each file of the published layout: present, missing or optional (absent, not required)."""
-    files = []
-    for expected in source.expected:
-        is_present = next(expected.paths(source.folder), None) is not None
-        status = "present" if is_present else "missing" if expected.required else "optional"
-        files.append({"pattern": expected.pattern, "content": expected.description, "status": status})
-    return files
+    """Return the status of each file of the published layout (see `ExpectedFile.status`)."""
+    return [
+        {"pattern": each.pattern, "content": each.description, "status": each.status(source.folder)}
+        for each in source.expected
+    ]
 
 
 def _describe_missing(root: Path, files: Sequence[dict[str, str]]) -> str | None:

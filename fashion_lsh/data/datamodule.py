@@ -174,7 +174,7 @@ class GarmentData(pl.LightningDataModule):
 
     @property
     def has_images(self) -> bool:
-        """Whether the source has images, and not only vectors."""
+        """True if the source has images, False if it has only vectors."""
         return not isinstance(uncorrected(self.source), EmbeddingFiles)
 
     @cached_property

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 SCORES_FILE = "published_scores.csv"
 SPLIT_SETTINGS = {"leaks": "report", "gallery": "gallery"}  # values that split=official sets in the config node `data`
-FILTERS = ("categories", "sources", "unseen")  # settings that remove or reassign garments
+FILTERS = ("corrections", "categories", "sources", "unseen")  # settings that remove or reassign garments
 
 
 class PublishedScore(NamedTuple):
@@ -150,12 +150,8 @@ class EvaluationProtocol:
 
 def missing_files(source: ImageFiles) -> list[str]:
     """Required files of the published layout that do not exist: pattern and content of each."""
-    return [
-        f"{expected.pattern} ({expected.description})"
-        for expected in source.expected
-        if expected.required
-        and not any(next(source.folder.glob(part), None) is not None for part in expected.pattern.split("|"))
-    ]
+    missing = [each for each in source.expected if each.status(source.folder) == "missing"]
+    return [f"{expected.pattern} ({expected.description})" for expected in missing]
 
 
 def count_differences(data: GarmentData, published: PublishedCounts | None) -> list[str]:

@@ -51,6 +51,7 @@ def test_no_protocol_is_the_default() -> None:
     (["protocol=inshop", "split=disjoint"], ["split.leaks='refuse'", "split=official"]),
     (["protocol=inshop", "split.gallery=train"], ["split.gallery='train'", "split=official"]),
     (["protocol=inshop", "split=unseen_categories"], ["split.leaks="]),
+    (["protocol=inshop", "data.corrections=review.csv"], ["data.corrections='review.csv'", "protocol=inshop"]),
     (["protocol=inshop", "data.categories=[a]"], ["data.categories=['a']", "protocol=inshop"]),
     (["protocol=inshop", "evaluation.k=[1,10,all]"], ["evaluation.k=[1, 10, 'all']", "[20, 30, 40, 50]"]),
     (["protocol=deepfashion2_detected", "crop=annotated"], ["crop.mode='annotated'", "crop=detected"]),

@@ -43,6 +43,12 @@ class ExpectedFile(NamedTuple):
         for pattern in self.pattern.split("|"):
             yield from folder.glob(pattern)
 
+    def status(self, folder: Path) -> Literal["present", "missing", "optional"]:
+        """Return whether the file exists; `optional`: absent and not required."""
+        if next(self.paths(folder), None) is not None:
+            return "present"
+        return "missing" if self.required else "optional"
+
 
 class PublishedCounts(NamedTuple):
     """Published size of a data set.
