@@ -1,13 +1,22 @@
 """Published protocols: required settings, complete data, official scores, and published scores."""
 
+import csv
+import io
+import itertools
 import logging
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.image_files import PublishedCounts
@@ -175,3 +184,41 @@ def test_the_condition_selects_the_results_of_the_official_scores() -> None:
     columns = PROTOCOLS["deepfashion2_detected"].columns("hamming", "1 list")
     assert {column.condition for column in columns} == {"boxes=all_detected"}
     assert replace(INSHOP, condition="").columns("a", "b")[2][:4] == ("a", "recall", 20, "item")
+
+
+@pytest.mark.parametrize("name", ["{split}-00000-of-00001.parquet", "{split}/0000.parquet"])
+def test_documented_script_exports_a_subset_of_lookbench(name: str, tmp_path: Path) -> None:
+    page = (CONF.parent / "docs/protocols.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "export.py").write_text(code)
+    shades = iter(range(0, 250, 40))
+    for part, splits in {"aigen_studio": {"query": 1, "gallery": 2}, "noise": {"gallery": 1}}.items():
+        for split, count in splits.items():
+            path = tmp_path / "look-bench" / part / name.format(split=split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = [{"image": {"bytes": jpeg(next(shades)), "path": "1.jpg"}, "category": "dress",
+                     "main_attribute": f"colour {row}", "item_ID": row} for row in range(count)]  # fmt: skip
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    command = [sys.executable, str(tmp_path / "export.py"), str(tmp_path / "look-bench"), "aigen_studio"]
+    subprocess.run([*command, str(tmp_path / "out")], check=True)
+    with (tmp_path / "out/manifest.csv").open("a", newline="") as file:  # training images
+        for category, split, shade in itertools.product(("dress", "bag"), ("train", "val"), (200, 240)):
+            image = tmp_path / f"{category}-{split}-{shade}.jpg"
+            image.write_bytes(jpeg(shade))
+            csv.writer(file).writerow([image, split, category, ""])
+    data = GarmentData("folder", str(tmp_path / "out/manifest.csv"), leaks="report")
+    garments = [(split, item) for split in ("query", "gallery") for item in data.garments(split).column("item")]
+    assert garments == [("query", "dress/colour 0"), ("gallery", "dress/colour 0"), ("gallery", "dress/colour 1"),
+                        ("gallery", "")]  # fmt: skip
+    assert [round(float(data.source.image(key).mean())) for key in data.garments("gallery").column("image")] == [
+        40, 80, 120]  # fmt: skip
+    result = subprocess.run([*command[:3], "studio", str(tmp_path / "other")], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert str(tmp_path / "look-bench/studio") in result.stderr
+
+
+def jpeg(shade: int) -> bytes:
+    """Encode a plain grey image."""
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), (shade,) * 3).save(file, "JPEG")
+    return file.getvalue()

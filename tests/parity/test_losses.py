@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
 
 from fashion_lsh.models.losses import LOSSES
@@ -167,3 +168,10 @@ def test_contrastive_loss_equals_the_formula(items: list[int], temperature: floa
     vectors = normal(len(items), 5, seed=seed)
     value = float(supervised_contrastive_loss(vectors, torch.tensor(items), temperature))
     assert value == pytest.approx(contrastive(vectors.tolist(), items, temperature), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_contrastive_loss_equals_that_of_pytorch_metric_learning(seed: int) -> None:
+    vectors, items = normal(24, 8, seed=seed), torch.arange(24) % 7
+    expected = SupConLoss(temperature=0.1)(vectors, items)
+    torch.testing.assert_close(supervised_contrastive_loss(vectors, items, 0.1), expected, atol=1e-6, rtol=1e-6)

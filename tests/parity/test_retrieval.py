@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import pytrec_eval
 import torch
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from sklearn.metrics import average_precision_score, ndcg_score
 from torchmetrics.functional import retrieval as torchmetrics_retrieval
 
 from fashion_lsh.metrics.ranking import ALL, CUTOFFS, RelevantRanks, Scores, score_ranks
+from fashion_lsh.metrics.retrieval import Relevance, score_embeddings
 
 QUERIES, ROWS = 40, 300
 TREC_NAMES = {  # pytrec_eval measure -> metric and cutoff rank
@@ -83,3 +85,23 @@ def test_scikit_learn(is_relevant: np.ndarray, scores: Scores) -> None:
     for k in (10, 100):
         expected = [ndcg_score([row], [similarities], k=k) for row in is_relevant]
         np.testing.assert_allclose(scores["ndcg", k], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("macro", [False, True])
+def test_pytorch_metric_learning(macro: bool) -> None:
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(7, 16))
+    labels, query_labels = rng.integers(7, size=ROWS), rng.integers(7, size=QUERIES)
+    gallery, queries = (
+        (centres[part] + 2 * rng.normal(size=(len(part), 16))).astype(np.float32) for part in (labels, query_labels)
+    )
+    names = {"mean_average_precision": ("map", ALL), "mean_reciprocal_rank": ("mrr", ALL),
+             "r_precision": ("r_precision", ALL), "precision_at_1": ("precision", 1)}  # fmt: skip
+    calculator = AccuracyCalculator(include=tuple(names), avg_of_avgs=macro, k=ROWS, device=torch.device("cpu"))
+    tensors = (torch.from_numpy(array) for array in (queries, query_labels, gallery, labels))
+    expected = calculator.get_accuracy(*tensors)
+    scores = score_embeddings(queries, gallery, Relevance(query_labels, labels), None)
+    for name, column in names.items():
+        means = [scores[column][query_labels == label].mean() for label in np.unique(query_labels)]
+        ours = np.mean(means) if macro else scores[column].mean()
+        assert ours == pytest.approx(expected[name], abs=1e-6), name  # mean_reciprocal_rank is a float32 value
