@@ -62,7 +62,7 @@ def main(cfg: DictConfig) -> float | None:
         protocol.check_data(data, config["evaluation"].get("partial", False))
         for evaluator in protocol.evaluators.values():
             evaluation.results.extend(evaluator(searcher, data, query, encode_split(model, data, "gallery")))
-    results = add_search(run, evaluation)
+    results = add_search(run, evaluation, config["evaluation"])
     if results is None:
         results, message = run.result_file.results, f"Nothing added: {run.path} already has these results"
     else:

@@ -36,6 +36,8 @@ class ResultFile(NamedTuple):
         data: first 8 digits of the checksum of the data.
         environment: code version, machine and library versions.
         gallery: hash of the ids in the evaluated gallery, see SearchEvaluation.
+        protocol: published protocol that scored the run; "" for none.
+        partial: True if this protocol was allowed to use an incomplete copy of the data.
     """
 
     results: ResultTable
@@ -44,6 +46,8 @@ class ResultFile(NamedTuple):
     data: str
     environment: dict[str, Any]
     gallery: str = ""
+    protocol: str = ""
+    partial: bool = False
 
 
 def write_results_file(path: Path, content: ResultFile) -> None:
@@ -81,7 +85,10 @@ def read_results_file(path: Path) -> ResultFile:
         if not (isinstance(record["settings"], dict) and isinstance(record["environment"], dict)):
             raise TypeError("settings or environment is not a mapping")
         rows = [Result(**{name: _value(name, row[name]) for name in Result._fields}) for row in table.to_pylist()]
-        return ResultFile(ResultTable(rows, (method, scope)), **{name: record[name] for name in ResultFile._fields[1:]})
+        return ResultFile(
+            ResultTable(rows, (method, scope)),
+            **{name: record[name] for name in ResultFile._fields[1:] if name in record},
+        )
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is missing; remove metrics.json, and run the train command again") from error
     except PermissionError:

@@ -1,6 +1,9 @@
 """Write results into a run folder: one long table, and one row per query and method."""
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 
@@ -28,9 +31,17 @@ def write_results(run: RunFolder, evaluation: RunEvaluation) -> None:
     settings = canonical_config(run.config)
     data = Catalogue.open(run.existing_file("catalogue.parquet")).checksum[:8]
     environment = run.read_json("environment.json")
-    content = ResultFile(evaluation.results, settings, used_versions(settings), data, environment, evaluation.gallery)
+    protocol = _protocol(run.config.get("evaluation", {}))
+    versions = used_versions(settings)
+    content = ResultFile(evaluation.results, settings, versions, data, environment, evaluation.gallery, **protocol)
     write_results_file(run.path / RESULTS_FILE, content)
     run.write_json("metrics.json", headline(evaluation.results))
+
+
+def _protocol(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of ResultFile for a published protocol in the group `evaluation`; empty without one."""
+    name = evaluation.get("protocol")
+    return {"protocol": name, "partial": bool(evaluation.get("partial"))} if name else {}
 
 
 def headline(results: ResultTable) -> dict[str, float]:
@@ -45,10 +56,17 @@ def headline(results: ResultTable) -> dict[str, float]:
     return ResultTable(rows, results.search).flat()
 
 
-def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
+def add_search(
+    run: Run, evaluation: SearchEvaluation, settings: Mapping[str, Any] = MappingProxyType({})
+) -> ResultTable | None:
     """Add the results of another search to results.parquet and queries.parquet.
 
     If the gallery has changed since the run was evaluated, its size and hash are part of the scope.
+
+    Args:
+        run: finished run.
+        evaluation: results of the search.
+        settings: group `evaluation` of the config, of which the published protocol is recorded.
 
     Returns:
         The results of the run, with the added search as its own; None if the run has these results already. Of the
@@ -74,10 +92,10 @@ def add_search(run: Run, evaluation: SearchEvaluation) -> ResultTable | None:
         added = [row._replace(scope=search[1]) for row in results if row.method == search[0]]
         if search == file.results.search:  # other cutoff ranks or scores of a protocol; the scores of the run are kept
             added = [row for row in added if file.results.find(column_of(row)) is None]
-            if not added:
+            if not added and file._replace(**_protocol(settings)) == file:
                 return None
         else:
             write_queries(run.path / QUERIES_FILE, queries)
         combined = file.results.replace(added)
-        write_results_file(run.path / RESULTS_FILE, file._replace(results=combined))
+        write_results_file(run.path / RESULTS_FILE, file._replace(results=combined, **_protocol(settings)))
     return ResultTable(combined.rows, search)

@@ -46,6 +46,7 @@ def test_a_finished_run_is_scored_by_a_protocol(tmp_path: Path, tiny: None) -> N
     printed = run_script("evaluate.py", f"run={run}", *official)
     assert "FashionNet" in printed
     assert read_results(run).value(search.method, "recall", 30, relevance="item", scope=search.scope) is not None
+    assert "Official scores of protocol=inshop" in (run / "report/report.md").read_text()
     assert "Nothing added" in run_script("evaluate.py", f"run={run}", *official)
     assert "query has 2 of 14,218 garments" in run_script("evaluate.py", f"run={run}", official[0], status=1)
 

@@ -17,14 +17,14 @@ PARTIAL_NOTE = (
 
 
 def protocol(run_data: RunData) -> list[Block]:
-    """Build the table of the run's published protocol; no blocks for a run without a known protocol."""
-    results, evaluation = run_data.results, run_data.config.get("evaluation", {})
-    official = PROTOCOLS.get(evaluation.get("protocol"))
+    """Build the table of the published protocol that scored the run; no blocks without one."""
+    results, file = run_data.results, run_data.run.result_file
+    official = PROTOCOLS.get(file.protocol)
     if official is None:
         return []
     columns, rows = protocol_rows(results, official)
     own = [results.find(column._replace(scope=None)) for column in official.columns(SEARCH, "")]
     num_queries = next((row.n for row in own if row is not None), 0)
     intro = f"Official scores of protocol={official.name}, means over {num_queries:,} queries. {PUBLISHED_NOTE}"
-    return [*([Text(PARTIAL_NOTE, note=True)] if evaluation.get("partial") else []), Text(intro),
+    return [*([Text(PARTIAL_NOTE, note=True)] if file.partial else []), Text(intro),
             Table(columns, rows, highlight_first=True)]  # fmt: skip

@@ -6,6 +6,7 @@ from fashion_lsh.evaluation.published import PROTOCOLS, published_scores
 from fashion_lsh.metrics.results import SEARCH, Column, Result
 from fashion_lsh.report.sections.protocol import PARTIAL_NOTE
 from fashion_lsh.report.tables import describe_run, protocol_rows
+from fashion_lsh.runs.result_file import RESULTS_FILE, write_results_file
 from fashion_lsh.runs.run import Run
 from tests.report.factories import MakeRun, change_results
 from tests.report.pages import read_page
@@ -20,6 +21,8 @@ def set_evaluation(run: Run, **changes: object) -> Run:
     search = run.result_file.results.search
     added = [Result("recall", 0.6875, k=20, method=search[0], scope=search[1], relevance="item", n=12)]
     change_results(run, lambda rows: [*rows, *added])
+    fields = {name: value for name, value in (EVALUATION | changes).items() if name != "k"}
+    write_results_file(run.path / RESULTS_FILE, run.result_file._replace(**fields))
     return Run(run.path)
 
 
