@@ -1,6 +1,8 @@
-"""Build the gallery of a finished run, add images, remove garments, show its size, or verify its files.
+"""Build a gallery, add images, remove garments, show clusters and near-duplicates, its size, or verify its files.
 
 examples:
+  fashion-lsh gallery build photos --backbone efficientnet_lite0     without labels and training
+  fashion-lsh gallery overview runs/latest --out overview            clusters and near-duplicates on contact sheets
   fashion-lsh gallery add runs/latest new_photos       after an interruption, run the same command to resume
   fashion-lsh gallery remove runs/latest ids.txt       ids.txt has one id per line
   fashion-lsh gallery stats runs/latest --json
@@ -17,11 +19,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fashion_lsh.cli.command import add_trust, create_parser, report_errors
+from fashion_lsh.cli.command import PROGRAM, add_trust, create_parser, positive_int, report_errors
 
 if TYPE_CHECKING:
     from fashion_lsh.runs.run import Run
 
+BUILD_DESCRIPTION = (
+    "With --backbone: encode all images below a folder, without labels and training, into a run folder with one "
+    "inverted list; run the same command again to resume. Without: encode the gallery split of a run's data again; "
+    "added images are removed."
+)
 ADD_DESCRIPTION = (
     "Add images. Skipped images are counted and listed with reasons in skipped.csv of the run; the exit status is 0 if "
     "at least one image is usable. Exit status 1: no image is usable, or an id is already in the gallery."
@@ -34,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from fashion_lsh.runs.run import Run
 
+    if args.verb == "build" and args.backbone:
+        return _build_unlabelled(args)
+    if args.verb == "build" and args.set:
+        raise ValueError(f"--set {args.set[0]}: needs --backbone NAME; a run is rebuilt with its own settings")
     run = Run(args.run, args.trust)
     match args.verb:
         case "build":
@@ -42,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _add(run, args.images)
         case "remove":
             _remove(run, args.ids)
+        case "overview":
+            _overview(run, args.out, args.clusters)
         case "stats":
             stats = _stats(run)
             print(json.dumps(stats, indent=1) if args.json else _format_stats(stats))
@@ -54,14 +67,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     parser = create_parser("gallery", __doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    build = verbs.add_parser("build", help="encode the gallery split of the run's data again; added images are removed")
+    build = verbs.add_parser(
+        "build", help="build a gallery of unlabelled images, or of a run", description=BUILD_DESCRIPTION
+    )
     add = verbs.add_parser("add", help="add images", description=ADD_DESCRIPTION)
     remove = verbs.add_parser("remove", help="remove garments")
+    overview = verbs.add_parser("overview", help="write sheets of clusters and near-duplicates, and a manifest")
     stats = verbs.add_parser("stats", help="show the number of garments and the size in bytes")
     verify = verbs.add_parser("verify", help="verify the checksums of all files of the gallery")
-    for verb in (build, add, remove, stats, verify):
-        verb.add_argument("run", type=Path, metavar="RUN", help="run folder, for example runs/latest")
+    for verb in (build, add, remove, overview, stats, verify):
+        name = "FOLDER_OR_RUN" if verb is build else "RUN"
+        verb.add_argument("run", type=Path, metavar=name, help=f"{'images, or a ' if verb is build else ''}run folder")
         add_trust(verb)
+    build.add_argument("--backbone", metavar="NAME", help="pretrained backbone (conf/backbone) that encodes the images")
+    build.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings, such as data.image_size=160"
+    )
+    overview.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write to")
+    overview.add_argument("--clusters", type=positive_int, default=24, metavar="N", help="clusters (default: 24)")
     add.add_argument("images", metavar="FOLDER_OR_MANIFEST", help="images as for data=folder; categories are optional")
     remove.add_argument(
         "ids",
@@ -88,6 +111,25 @@ def _build(run: Run) -> None:
         gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
         gallery.save(run.gallery_folder)
     print(f"Built the gallery: {_count(len(gallery), 'garment')}")
+
+
+def _build_unlabelled(args: argparse.Namespace) -> int:
+    from fashion_lsh.cli.unlabelled import build_unlabelled
+
+    run = build_unlabelled(args.run, args.backbone, args.set)
+    _overview(run, run.path / "overview", 24)
+    print(f"Built a gallery in {run.path}; search it: {PROGRAM} search {run.path} IMAGE --sheet found.png")
+    return 0
+
+
+def _overview(run: Run, folder: Path, num_clusters: int) -> None:
+    from fashion_lsh.report.gallery_overview import analyse, describe_overview, write_overview
+
+    model, source = run.model(), run.source()
+    gallery = run.gallery(model.fingerprint())
+    overview = analyse(gallery, source, num_clusters)
+    paths = write_overview(folder, overview, gallery.catalogue, source, model.margin)
+    print(describe_overview(overview, paths))
 
 
 def _add(run: Run, images: str) -> None:

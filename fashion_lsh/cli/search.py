@@ -178,6 +178,8 @@ def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, An
 
     table_rows = [[hit[name] for name in ("rank", "id", "category", "path", "distance")] for hit in hits]
     table = tabulate(table_rows, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
+    if not result.runner_up:  # the model has one category only
+        return f"{query}\n{table}\n"
     category = f"predicted category {result.category} (probability {100 * result.probability:.0f} %)"
     if nprobe == 1 and result.probability < UNCERTAIN and result.runner_up:
         runner_up = f"{result.runner_up} ({100 * result.runner_up_probability:.0f} %)"

@@ -92,7 +92,7 @@ def _encode_chunk(
     boxes: list[np.ndarray] = []
     skip_reasons: dict[str, str] = {}
     paths, ids, annotated = rows.column("image").tolist(), rows.column("id"), rows.boxes
-    for start, batch in zip(count(0, BATCH), prefetch(pool, _open_image_or_error, paths, BATCH), strict=False):
+    for start, batch in zip(count(0, BATCH), prefetch(pool, open_image_or_error, paths, BATCH), strict=False):
         skip_reasons |= {ids[row]: reason for row, reason in enumerate(batch, start) if isinstance(reason, str)}
         readable_rows = [row for row, image in enumerate(batch, start) if not isinstance(image, str)]
         images = [image for image in batch if not isinstance(image, str)]
@@ -129,7 +129,7 @@ def _unique_ids(ids: Iterable[str], used_ids: set[str]) -> list[str]:
     return unique_ids
 
 
-def _open_image_or_error(path: str) -> np.ndarray | str:
+def open_image_or_error(path: str) -> np.ndarray | str:
     """Open an image, or return the error message if the file changed after the scan and can no longer be opened."""
     try:
         return open_image(path)

@@ -1,4 +1,4 @@
-"""Baseline codes computed from a trained classifier: LSH, ITQ and predicted category."""
+"""Baseline codes computed from a trained classifier: LSH, PCA, ITQ and predicted category."""
 
 from abc import abstractmethod
 from typing import Any, Self
@@ -10,7 +10,7 @@ from torch.nn import functional
 from fashion_lsh.io.targets import Spec, with_defaults
 from fashion_lsh.models.code_model import CodeModel
 from fashion_lsh.models.crop_model import CropModel
-from fashion_lsh.models.projection import fit_itq, random_hyperplanes
+from fashion_lsh.models.projection import fit_itq, fit_pca_rotation, random_hyperplanes
 
 
 class Baseline(CodeModel):
@@ -92,15 +92,14 @@ class LSH(Baseline):
         return embeddings.mean(dim=0), random_hyperplanes(embeddings.shape[1], self.bits, self.seed)
 
 
-class ITQ(LSH):
-    """Iterative quantisation: principal axes of the embedding, rotated to minimise the quantisation error.
+class PCA(LSH):
+    """Principal axes of the embedding in a random rotation, which spreads the variance over the bits.
 
-    Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to Learning Binary Codes, CVPR 2011,
-    section 2.2; see `fit_itq`.
+    See `fit_pca_rotation`.
 
     Args:
         backbone, categories, bits, options: see CodeModel.
-        seed: seed of the initial rotation.
+        seed: seed of the rotation.
 
     Raises:
         ValueError: more bits than embedding dimensions.
@@ -117,9 +116,20 @@ class ITQ(LSH):
         super().__init__(backbone, categories, bits, seed, **options)
         if bits > self.embedding_length:
             raise ValueError(
-                f"hash.bits={bits}: ITQ has at most one bit per embedding dimension, here {self.embedding_length}; "
-                "set fewer bits, a larger hash.embedding_dim, or hash=lsh"
+                f"hash.bits={bits}: {type(self).__name__} has at most one bit per embedding dimension, here "
+                f"{self.embedding_length}; set fewer bits, a larger hash.embedding_dim, or hash=lsh"
             )
+
+    def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        return fit_pca_rotation(embeddings, self.bits, self.seed)
+
+
+class ITQ(PCA):
+    """Iterative quantisation: principal axes of the embedding, rotated to minimise the quantisation error.
+
+    Y. Gong, S. Lazebnik: Iterative Quantization: A Procrustean Approach to Learning Binary Codes, CVPR 2011,
+    section 2.2; see `fit_itq`. Arguments and errors are those of PCA.
+    """
 
     def fit_hyperplanes(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         return fit_itq(embeddings, self.bits, self.seed)

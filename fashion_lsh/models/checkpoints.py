@@ -16,7 +16,7 @@ from fashion_lsh.io.targets import ComponentError, constructor_parameters
 # Module of each network, imported on demand: a model of crops must not import torchvision's detectors.
 NETWORKS = {
     "ClassifierModel": "classifier", "HashHeadModel": "hash_head", "DetectorModel": "detector",
-    "LSH": "baselines", "ITQ": "baselines", "PredictedCategory": "baselines",
+    "LSH": "baselines", "PCA": "baselines", "ITQ": "baselines", "PredictedCategory": "baselines",
 }  # fmt: skip
 PREFIX = "model."  # prefix of the keys in state dicts of the LightningModules, whose attribute `model` is the network
 

@@ -33,6 +33,7 @@ COMPONENTS = {  # class -> modules; modules of the same layer that they import b
     "fashion_lsh.training.classifier.Classifier": ("training.classifier", "training.fitting", "models.classifier"),
     "fashion_lsh.training.hash_head.HashHead": ("training.hash_head", "training.fitting", "models.hash_head"),
     "fashion_lsh.models.baselines.LSH": ("models.baselines",),
+    "fashion_lsh.models.baselines.PCA": ("models.baselines",),
     "fashion_lsh.models.baselines.ITQ": ("models.baselines",),
     "fashion_lsh.models.baselines.PredictedCategory": ("models.baselines",),
     "fashion_lsh.search.policy.SearchPolicy": ("search.policy", "search.searcher"),

@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.models.baselines import ITQ, LSH, Baseline, PredictedCategory
+from fashion_lsh.models.baselines import ITQ, LSH, PCA, Baseline, PredictedCategory
 from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import encode
-from fashion_lsh.models.projection import fit_itq, random_hyperplanes
+from fashion_lsh.models.projection import fit_itq, fit_pca_rotation, random_hyperplanes
 from fashion_lsh.training.fitting import fit
 
 MakeData = Callable[..., GarmentData]
@@ -39,7 +39,7 @@ def baseline(make_data: MakeData, tmp_path: Path, request: pytest.FixtureRequest
     return fit(make_baseline(request.param), make_data(), tmp_path, accelerator="cpu")
 
 
-each_baseline = pytest.mark.parametrize("baseline", [LSH, ITQ, PredictedCategory], indirect=True)
+each_baseline = pytest.mark.parametrize("baseline", [LSH, PCA, ITQ, PredictedCategory], indirect=True)
 
 
 @each_baseline
@@ -60,12 +60,14 @@ def test_code_width_matches_bits(baseline: Baseline) -> None:
     assert codes.shape == (9, -(-baseline.bits // 8))
 
 
-@pytest.mark.parametrize("baseline", [LSH, ITQ], indirect=True)
+@pytest.mark.parametrize("baseline", [LSH, PCA, ITQ], indirect=True)
 @torch.inference_mode()
 def test_hyperplanes_are_fitted_to_training_embeddings(baseline: LSH, make_data: MakeData) -> None:
     embeddings = torch.cat([baseline(batch.images).embedding for batch in make_data().loader("train", 8 * 20)])
     if isinstance(baseline, ITQ):
         mean, planes = fit_itq(embeddings, 12, 3)
+    elif isinstance(baseline, PCA):
+        mean, planes = fit_pca_rotation(embeddings, 12, 3)
     else:
         mean, planes = embeddings.mean(dim=0), random_hyperplanes(20, 12, 3)
     torch.testing.assert_close(baseline.mean, mean)
@@ -84,6 +86,7 @@ def test_predicted_category_sets_a_single_bit() -> None:
     assert np.array_equal(encode(model, IMAGES).codes, 2 ** output.logits.argmax(dim=1, keepdim=True).numpy())
 
 
-def test_itq_rejects_more_bits_than_embedding_dimensions() -> None:
+@pytest.mark.parametrize("baseline_class", [PCA, ITQ])
+def test_more_bits_than_embedding_dimensions_are_rejected(baseline_class: type[Baseline]) -> None:
     with pytest.raises(ValueError, match=r"hash\.bits=21: .*\b20\b"):
-        make_baseline(ITQ, bits=21)
+        make_baseline(baseline_class, bits=21)
