@@ -53,7 +53,7 @@ def test_own_loss_transform_and_reranker_are_used() -> None:
     images = next(iter(data.train_dataloader())).images
     assert ((images == 128).all(dim=1).sum(dim=(1, 2)) >= 20 * 20).all()
     policy = SearchPolicy(reranker="my_parts.CosineReranker")
-    assert policy.label == "rerank 200 CosineReranker, 1 list"
+    assert policy.label == "rerank 1000 CosineReranker, 1 list"
     queries, embeddings = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[[2, 1, 0]]
     assert policy.own_reranker is not None
     candidates = Hits(np.array([[0, 1, 2]] * 3), np.zeros((3, 3), np.float32))

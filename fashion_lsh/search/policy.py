@@ -36,7 +36,7 @@ class SearchPolicy:
 
     distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted"] = "rerank"
     nprobe: NProbe = 1
-    rerank_k: PositiveInt | Fraction = 200
+    rerank_k: PositiveInt | Fraction = 1000
     alpha: Probability = 0.5
     min_confidence: Probability = 0.0
     min_probability: Fraction | None = None
@@ -103,7 +103,7 @@ class SearchPolicy:
 
     @property
     def method(self) -> str:
-        """Distance and its parameter, for example `hamming`, `rerank 200` or `weighted 0.3`."""
+        """Distance and its parameter, for example `hamming`, `rerank 1000` or `weighted 0.3`."""
         parameter = {"rerank": self.rerank_k, "weighted": self.alpha}.get(self.distance)
         own = type(self.own_reranker).__name__ if self.own_reranker else None
         if isinstance(self.reranker, dict):
@@ -122,5 +122,5 @@ class SearchPolicy:
 
     @property
     def label(self) -> str:
-        """Method and scope, for example `rerank 200, 1 list`."""
+        """Method and scope, for example `rerank 1000, 1 list`."""
         return f"{self.method}, {self.scope}"

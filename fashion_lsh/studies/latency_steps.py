@@ -60,7 +60,7 @@ def time_steps(searcher: Searcher, queries: Encoded, timed_rows: np.ndarray) -> 
     if codes is None or not isinstance(index, HashIndex) or not isinstance(rerank_k, int):
         raise ValueError(
             f"search.rerank_k={rerank_k} ({searcher.policy.label}): timing the steps needs codes and an integer; "
-            "set search=rerank search.rerank_k=200"
+            "set search=rerank search.rerank_k=1000"
         )
     lists = searcher.policy.select_lists(queries.probabilities)
     candidates = index.search_exact(codes[timed_rows], lists[timed_rows], max(MAX_HITS, rerank_k))

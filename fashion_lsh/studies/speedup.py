@@ -95,7 +95,7 @@ def _check_run(model: Model, data: GarmentData, policy: SearchPolicy) -> tuple[S
     if not supported or not isinstance(data.source, ShopStreet) or not isinstance(policy.rerank_k, int):
         raise ValueError(
             "experiment=speedup needs codes, composed distractors and an integer search.rerank_k; choose a run of "
-            "data=shop_street with crop=annotated, a hash layer trained on all categories, and search.rerank_k=200"
+            "data=shop_street with crop=annotated, a hash layer trained on all categories, and search.rerank_k=1000"
         )
     return data.source, policy.rerank_k
 

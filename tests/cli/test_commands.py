@@ -36,7 +36,7 @@ def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     assert {"classifier/accuracy", "search/item/recall@10", "search/category/map@100", "search/latency_ms",
             "search/end_to_end_ms", "data/gallery/garments"} <= set(headline)  # fmt: skip
     assert headline.items() <= results.flat().items()
-    assert results.methods()[0] == ("rerank 200", "1 list")
+    assert results.methods()[0] == ("rerank 1000", "1 list")
     baselines = {"random", "predicted_category", "float", "code", "lsh", "pca", "itq", "colour_histogram", "raw_pixels"}
     assert {method for method, scope in results.methods() if scope == "whole gallery"} == baselines
     statistics = {row.metric for row in results.select(method="code", split="gallery")}
@@ -44,7 +44,7 @@ def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     assert results.value("code", "radius_precision", 2, relevance="category") is not None
     queries = pq.read_table(run / "queries.parquet")
     assert len(queries) == 2 * len(baselines) * headline["data/garments"]  # predicted_category has one scope
-    own = queries.filter(pc.equal(queries["method"], "rerank 200"))
+    own = queries.filter(pc.equal(queries["method"], "rerank 1000"))
     assert {len(code) for code in own["code"].to_pylist()} == {6}
 
 
@@ -52,7 +52,7 @@ def test_repeated_train_changes_nothing(runs: Path, shapes: Path) -> None:
     written = [runs / "latest" / name for name in ("metrics.json", "report/index.html")]
     before = [path.stat().st_mtime_ns for path in written]
     printed = run_script("train.py", *SMALL, f"data.root={shapes}", f"runs={runs}")
-    assert "**rerank 200**" in printed
+    assert "**rerank 1000**" in printed
     assert "epoch 1/" not in printed
     assert [path.stat().st_mtime_ns for path in written] == before
 
@@ -170,7 +170,7 @@ def test_evaluate_adds_the_scores_of_another_policy(runs: Path, tmp_path: Path) 
     shutil.copytree((runs / "latest").resolve(), tmp_path / "run")
     run_script("evaluate.py", f"run={tmp_path / 'run'}", "search=hamming", "search.nprobe=all")
     printed = run_script("evaluate.py", f"run={tmp_path / 'run'}", "search.nprobe=2")
-    assert "**rerank 200**" in printed
+    assert "**rerank 1000**" in printed
     results = read_results(tmp_path / "run")
     hamming, code = (
         results.value(method, "map", 100, relevance="category", scope="whole gallery") for method in ("hamming", "code")
@@ -179,7 +179,7 @@ def test_evaluate_adds_the_scores_of_another_policy(runs: Path, tmp_path: Path) 
     table = pq.read_table(tmp_path / "run" / "queries.parquet")
     methods = set(zip(table["method"].to_pylist(), table["scope"].to_pylist(), strict=True))
     assert methods == set(results.methods())
-    assert {("rerank 200", "1 list"), ("rerank 200", "2 lists"), ("hamming", "whole gallery")} <= methods
+    assert {("rerank 1000", "1 list"), ("rerank 1000", "2 lists"), ("hamming", "whole gallery")} <= methods
     report = (tmp_path / "run/report/report.md").read_text()
     assert "| hamming | whole gallery |" in re.sub(" +", " ", report)
 
@@ -213,9 +213,9 @@ def test_unseen_categories_are_evaluated_and_reported(
     words = [*SMALL, "data.image_size=64", "split=unseen_categories", "split.unseen=[square]", "logger=wandb"]
     printed = run_script("train.py", *words, f"data.root={shapes}", f"runs={tmp_path}")
     assert "Unseen categories, in query and gallery only: square" in printed
-    assert "**rerank 200**" in printed
+    assert "**rerank 1000**" in printed
     assert "query categories are not in the training data" in printed
-    assert "top-1" not in printed.partition("**rerank 200**")[2]
+    assert "top-1" not in printed.partition("**rerank 1000**")[2]
     run = tmp_path / "latest"
     results = read_results(run)
     assert not [row for row in results if row.method == "classifier" and row.split == "query"]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_lsh.data.catalogue import Catalogue
@@ -73,15 +73,15 @@ def test_only_rows_of_the_same_method_and_scope_are_replaced(tmp_path: Path) -> 
     path = tmp_path / "queries.parquet"
     write_queries(path, search_table([0.0, 1.0]))
     write_queries(path, search_table([0.25, 0.25], ("hamming", "2 lists")))
-    write_queries(path, search_table([0.5, 0.5], ("rerank 200", "1 list")))
+    write_queries(path, search_table([0.5, 0.5], ("rerank 1000", "1 list")))
     write_queries(path, search_table([0.75, 1.0, 0.75]))
     assert rows_by_search(path) == {
-        OWN: [0.75, 1.0, 0.75], ("hamming", "2 lists"): [0.25, 0.25], ("rerank 200", "1 list"): [0.5, 0.5],
+        OWN: [0.75, 1.0, 0.75], ("hamming", "2 lists"): [0.25, 0.25], ("rerank 1000", "1 list"): [0.5, 0.5],
     }  # fmt: skip
     tables = [search_table([1.0], ("hamming", "2 lists")), search_table([0.5], ("lsh", WHOLE_GALLERY))]
     write_queries(path, pa.concat_tables(tables))
     assert rows_by_search(path) == {
-        OWN: [0.75, 1.0, 0.75], ("rerank 200", "1 list"): [0.5, 0.5], ("hamming", "2 lists"): [1.0],
+        OWN: [0.75, 1.0, 0.75], ("rerank 1000", "1 list"): [0.5, 0.5], ("hamming", "2 lists"): [1.0],
         ("lsh", WHOLE_GALLERY): [0.5],
     }  # fmt: skip
 
@@ -107,6 +107,7 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(
         st.tuples(score_strategy, score_strategy, st.sampled_from(["", "a", "b", "c"])), min_size=1, max_size=30

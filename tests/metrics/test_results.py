@@ -24,10 +24,10 @@ from fashion_lsh.metrics.results import (
 from fashion_lsh.metrics.statistics import item_interval
 
 NAN = math.nan
-OWN = ("rerank 200", "1 list")
+OWN = ("rerank 1000", "1 list")
 column_strategy = st.tuples(st.sampled_from(["map", "recall"]), st.sampled_from([0, 1, 10]), st.floats(0, 1))
 FIELDS: dict[str, tuple[str | int, ...]] = {  # values of each field of a column, all of which change the flat name
-    "metric": ("map", "recall"), "k": (0, 10), "method": ("rerank 200", "lsh"), "scope": ("1 list", WHOLE_GALLERY),
+    "metric": ("map", "recall"), "k": (0, 10), "method": ("rerank 1000", "lsh"), "scope": ("1 list", WHOLE_GALLERY),
     "relevance": ("category", "item"), "category": ("", "hat"), "split": ("query", "val"),
     "condition": ("", "crop=whole", "corruption=blur"),
 }  # fmt: skip
@@ -75,7 +75,7 @@ def test_without_a_scope_the_first_row_is_found() -> None:
 @pytest.mark.parametrize("change", [{"value": 0.9}, {"low": 0.1, "high": 0.3}, {"bits": 64}, {"n": 7}])
 def test_duplicate_columns_are_refused(change: dict[str, float]) -> None:
     row = own("map", 0.2, 100, relevance="item")
-    with pytest.raises(ValueError, match=r"two results of .*method='rerank 200', metric='map', k=100"):
+    with pytest.raises(ValueError, match=r"two results of .*method='rerank 1000', metric='map', k=100"):
         make_table(row, row._replace(**change))  # type: ignore[arg-type]
 
 
@@ -128,8 +128,8 @@ def test_methods_are_the_searches_with_the_own_search_first() -> None:
     (own("map", 0, 100, relevance="category"), "search/category/map@100"),
     (own("map", 0, 100, relevance="category", condition="crop=whole"), "crop=whole/search/category/map@100"),
     (own("latency_ms", 0), "search/latency_ms"),
-    (Result("map", 0, k=100, method="rerank 200", scope="2 lists", relevance="item"),
-     "rerank 200/2 lists/item/map@100"),
+    (Result("map", 0, k=100, method="rerank 1000", scope="2 lists", relevance="item"),
+     "rerank 1000/2 lists/item/map@100"),
     (Result("recall", 0, k=10, method="lsh", scope=WHOLE_GALLERY, relevance="item"), "lsh/item/recall@10"),
     (Result("accuracy", 0, method="classifier"), "classifier/accuracy"),
     (Result("accuracy", 0, k=5, method="classifier"), "classifier/accuracy@5"),

@@ -45,7 +45,7 @@ def test_text_is_joined_to_one_line(text: str, expected: str) -> None:
 def test_a_search_description_states_distance_and_probed_lists() -> None:
     distances = {
         "hamming": ["Hamming"],
-        "rerank": ["200", "Hamming", "Euclid"],
+        "rerank": ["1000", "Hamming", "Euclid"],
         "euclidean": ["Euclid"],
         "tie_break": ["Hamming", "Euclid"],
         "weighted": ["0.3", "Hamming", "Euclid"],
@@ -60,7 +60,7 @@ def test_a_search_description_states_distance_and_probed_lists() -> None:
     descriptions = set()
     for distance, named in distances.items():
         for selection, numbers in list_selections:
-            options: dict[str, Any] = {"min_probability": None, "rerank_k": 200, "alpha": 0.3, "min_confidence": 0.0}
+            options: dict[str, Any] = {"min_probability": None, "rerank_k": 1000, "alpha": 0.3, "min_confidence": 0.0}
             description = describe_search(SearchPolicy(distance, **(options | selection)))  # type: ignore[arg-type]
             distance_text, _, lists_text = description.partition("; ")
             assert all(name in distance_text for name in named)

@@ -57,7 +57,7 @@ def test_an_unfinished_run_is_rejected(make_run: MakeRun) -> None:
         write_report(run)
 
 
-@pytest.mark.parametrize(("method", "scope"), [("hamming", "1 list"), ("rerank 200", "2 lists")])
+@pytest.mark.parametrize(("method", "scope"), [("hamming", "1 list"), ("rerank 1000", "2 lists")])
 def test_rows_of_another_search_policy_are_ignored(method: str, scope: str, make_run: MakeRun) -> None:
     run = make_run()
     own, table = read_run_data(run), read_queries(run)
@@ -69,7 +69,7 @@ def test_rows_of_another_search_policy_are_ignored(method: str, scope: str, make
     assert changed.other_queries[method, scope]["predicted"].to_pylist() == ["hat"] * len(table)
     assert changed.other_queries.keys() == own.other_queries.keys() | {(method, scope)}
     pq.write_table(table, run.path / "queries.parquet")
-    with pytest.raises(ValueError, match=r"queries\.parquet.*rerank 200, 1 list"):
+    with pytest.raises(ValueError, match=r"queries\.parquet.*rerank 1000, 1 list"):
         write_report(run)
 
 

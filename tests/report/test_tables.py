@@ -8,7 +8,7 @@ from fashion_lsh.metrics.results import CLASSIFIER, WHOLE_GALLERY, Column, Resul
 from fashion_lsh.report.phrases import describe_hash_layer
 from fashion_lsh.report.tables import describe_run, score_rows, score_table, summary, with_interval
 
-SEARCH = ("rerank 200", "1 list")
+SEARCH = ("rerank 1000", "1 list")
 OWN: Any = {"method": SEARCH[0], "scope": SEARCH[1]}
 RESULTS = [
     Result("garments", 1200, method="data"),
@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
 TABLE = """\
 |method        |scope        |category mAP@100    |item recall@1       |item recall@10      |item mAP@100        |
 |-             |-            |-                   |-                   |-                   |-                   |
-|**rerank 200**|1 list       |0.800 [0.790, 0.810]|0.500 [0.500, 0.500]|0.500 [0.500, 0.500]|0.500 [0.500, 0.500]|
+|**rerank 1000**|1 list       |0.800 [0.790, 0.810]|0.500 [0.500, 0.500]|0.500 [0.500, 0.500]|0.500 [0.500, 0.500]|
 |float         |whole gallery|0.850               |1.000 [1.000, 1.000]|1.000 [1.000, 1.000]|1.000 [1.000, 1.000]|
 |hamming       |whole gallery|0.750               |–                   |–                   |–                   |
 |random        |whole gallery|0.100               |0.000 [0.000, 0.000]|0.000 [0.000, 0.000]|0.000 [0.000, 0.000]|"""
@@ -73,13 +73,13 @@ def test_without_items_the_table_has_no_item_columns() -> None:
 
 def test_the_search_of_the_run_is_not_repeated_as_a_baseline() -> None:
     rows = [line[0] for line in cells(score_table(table_of(search=("hamming", WHOLE_GALLERY))))[2:]]
-    assert rows == ["**hamming**", "float", "random", "rerank 200"]
+    assert rows == ["**hamming**", "float", "random", "rerank 1000"]
 
 
 def test_one_distance_in_two_scopes_has_two_rows() -> None:
-    added = Result("map", 0.82, k=100, method="rerank 200", scope="2 lists", relevance="category")
+    added = Result("map", 0.82, k=100, method="rerank 1000", scope="2 lists", relevance="category")
     rows = [line[:3] for line in cells(score_table(table_of(added)))[2:] if "rerank" in line[0]]
-    assert rows == [["**rerank 200**", "1 list", "0.800 [0.790, 0.810]"], ["rerank 200", "2 lists", "0.820"]]
+    assert rows == [["**rerank 1000**", "1 list", "0.800 [0.790, 0.810]"], ["rerank 1000", "2 lists", "0.820"]]
 
 
 def test_the_summary_states_setup_classifier_and_speed() -> None:
@@ -141,6 +141,6 @@ def test_run_description_is_score_table_and_summary() -> None:
 
 def test_a_value_has_an_interval_only_if_it_was_computed() -> None:
     results = table_of()
-    assert with_interval(results, Column("rerank 200", "map", 100, "category")) == "0.800 [0.790, 0.810]"
+    assert with_interval(results, Column("rerank 1000", "map", 100, "category")) == "0.800 [0.790, 0.810]"
     assert with_interval(results, Column("float", "map", 100, "category")) == "0.850"
     assert with_interval(results, Column("float", "map", 100, "item")) == "–"

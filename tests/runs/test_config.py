@@ -29,7 +29,7 @@ DATA = {
     "min_crop_area": 1.0, "ratios": {"train": 0.8, "val": 0.2}, "gallery": "train", "leaks": "refuse", "split_seed": 0,
     "batch_size": 64, "workers": 1, "samples_per_epoch": None, "balanced": False, "seed": 0,
 }  # fmt: skip
-SEARCH = {"_target_": "fashion_lsh.search.policy.SearchPolicy", "distance": "hamming", "nprobe": 1, "rerank_k": 200}
+SEARCH = {"_target_": "fashion_lsh.search.policy.SearchPolicy", "distance": "hamming", "nprobe": 1, "rerank_k": 1000}
 CONFIG = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "hash": None}
 
 

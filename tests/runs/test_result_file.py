@@ -23,7 +23,7 @@ from fashion_lsh.runs.result_file import (
     write_results_file,
 )
 
-SEARCH = ("rerank 200", "1 list")
+SEARCH = ("rerank 1000", "1 list")
 FULL = Result("map", 0.5, 0.25, 0.75, 100, *SEARCH, "category", "bag", "val", "crop=whole", 48, 7)
 BARE = Result("parameters", 1e6, split="", method="model")
 TEXTS = st.sampled_from(["", "a", "whole gallery", "corruption=blur", "外套", 'with "quotes", | and \n'])

@@ -98,9 +98,9 @@ def test_finished_run_saves_results_queries_and_headline(config: dict[str, Any],
     query = encode_split(hash_head().model, data, "query")
     table = pq.read_table(run.path / "queries.parquet")
     assert methods_of(run.path / "queries.parquet") == (
-        [("rerank 200", "1 list")] * len(query.catalogue) + [("code", "whole gallery")] * len(query.catalogue)
+        [("rerank 1000", "1 list")] * len(query.catalogue) + [("code", "whole gallery")] * len(query.catalogue)
     )
-    own = table.filter([method == "rerank 200" for method in table["method"].to_pylist()])
+    own = table.filter([method == "rerank 1000" for method in table["method"].to_pylist()])
     assert own["id"].to_pylist() == query.catalogue.column("id").tolist()
     assert query.encoded.codes is not None
     assert own["code"].to_pylist() == [code.tobytes() for code in query.encoded.codes]
@@ -128,7 +128,7 @@ def test_results_record_settings_components_data_and_environment(config: dict[st
 
 
 def test_the_headline_has_the_search_the_classifier_and_the_sizes_only() -> None:
-    own: Any = {"method": "rerank 200", "scope": "1 list"}
+    own: Any = {"method": "rerank 1000", "scope": "1 list"}
     rows = [
         Result("map", 0.5, k=100, relevance="category", **own), Result("recall", 0.25, k=10, relevance="item", **own),
         Result("latency_ms", 2.0, **own), Result("accuracy", 0.75, method="classifier"),
@@ -136,14 +136,14 @@ def test_the_headline_has_the_search_the_classifier_and_the_sizes_only() -> None
     ]  # fmt: skip
     others = [
         Result("map", 0.1, k=100, method="random", scope="whole gallery", relevance="category"),
-        Result("map", 0.2, k=100, method="rerank 200", scope="2 lists", relevance="category"),
+        Result("map", 0.2, k=100, method="rerank 1000", scope="2 lists", relevance="category"),
         Result("map_best", 0.6, k=100, relevance="category", **own),
         Result("accuracy", 0.8, method="classifier", split="val"),
         Result("accuracy", 0.7, method="classifier", condition="crop=whole"),
         Result("map", 0.4, k=100, relevance="category", condition="crop=whole", **own),
         Result("parameters", 1e6, method="model"), Result("entropy", 0.9, method="code", split="gallery"),
     ]  # fmt: skip
-    assert headline(ResultTable([*others, *rows], ("rerank 200", "1 list"))) == {
+    assert headline(ResultTable([*others, *rows], ("rerank 1000", "1 list"))) == {
         "search/category/map@100": 0.5, "search/item/recall@10": 0.25, "search/latency_ms": 2.0,
         "classifier/accuracy": 0.75, "data/garments": 3, "data/gallery/garments": 4,
     }  # fmt: skip
@@ -257,7 +257,7 @@ def test_another_policy_is_added_as_a_method(config: dict[str, Any], data: Garme
     assert run.metrics == metrics
     count = len(data.rows("query"))
     assert methods_of(run.path / "queries.parquet") == [
-        *[("rerank 200", "1 list")] * count, *[("code", "whole gallery")] * count,
+        *[("rerank 1000", "1 list")] * count, *[("code", "whole gallery")] * count,
         *[("hamming", "whole gallery")] * count,
     ]  # fmt: skip
 
@@ -280,5 +280,5 @@ def test_added_results_are_dropped_with_the_model(config: dict[str, Any], data: 
     add_search(run, evaluate_policy(run, data, HAMMING))
     (run.path / "metrics.json").unlink()  # as advised by error messages about damaged files
     write_finished_run(config, data)
-    assert {method for method, _ in methods_of(run.path / "queries.parquet")} == {"rerank 200", "code"}
+    assert {method for method, _ in methods_of(run.path / "queries.parquet")} == {"rerank 1000", "code"}
     assert run.result_file.results.select(method="hamming") == []

@@ -132,12 +132,12 @@ def test_probability_threshold_selects_the_fewest_lists() -> None:
 @pytest.mark.parametrize(
     ("policy", "label"),
     [
-        (SearchPolicy("rerank", 1, 200, **POLICY_DEFAULTS), "rerank 200, 1 list"),
+        (SearchPolicy("rerank", 1, 1000, **POLICY_DEFAULTS), "rerank 1000, 1 list"),
         (SearchPolicy("rerank", "all", 0.1, **POLICY_DEFAULTS), "rerank 0.1, whole gallery"),
-        (SearchPolicy("hamming", "all", 200, **POLICY_DEFAULTS), "hamming, whole gallery"),
+        (SearchPolicy("hamming", "all", 1000, **POLICY_DEFAULTS), "hamming, whole gallery"),
         (
             SearchPolicy(nprobe=2, reranker={"_target_": "tests.search.test_policy.OwnReranker", "power": 3}),
-            "rerank 200 OwnReranker power=3, 2 lists",
+            "rerank 1000 OwnReranker power=3, 2 lists",
         ),
         (
             SearchPolicy("euclidean", 1, 200, **{**POLICY_DEFAULTS, "min_probability": 0.95}),

@@ -26,7 +26,7 @@ from tests.report.factories import change_results
 
 NUM_QUERIES = 60
 HASH_HEAD = "fashion_lsh.training.hash_head.HashHead"
-SEARCH = ("rerank 200", "1 list")
+SEARCH = ("rerank 1000", "1 list")
 MakeRun = Callable[..., Run]
 
 

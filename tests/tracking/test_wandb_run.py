@@ -37,11 +37,11 @@ CATEGORIES = ["bag", "coat", "hat"]
 PROBABILITIES = [[0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.2, 0.1, 0.7]]
 LABELS = ["bag", "coat", "coat", "bag", "coat"]  # no query is a hat, but one is predicted as hat
 
-SEARCH_OF_RUN = ("rerank 200", "1 list")
+SEARCH_OF_RUN = ("rerank 1000", "1 list")
 RESULTS = ResultTable(
     [
         Result("accuracy", 0.6, method="classifier"),
-        Result("recall", 0.25, k=10, method="rerank 200", scope="1 list", relevance="item"),
+        Result("recall", 0.25, k=10, method="rerank 1000", scope="1 list", relevance="item"),
     ],
     SEARCH_OF_RUN,
 )

@@ -32,7 +32,7 @@ def test_one_class_has_one_curve() -> None:
 
 
 def run_data(*results: Result) -> Any:
-    return SimpleNamespace(results=ResultTable(results, ("rerank 200", "1 list")))
+    return SimpleNamespace(results=ResultTable(results, ("rerank 1000", "1 list")))
 
 
 def test_averages_over_classes_and_without_classes_are_followed_by_the_classes() -> None:

@@ -52,11 +52,11 @@ def test_rows_are_searches_and_published_methods(make_run: MakeRun) -> None:
     assert columns == ["method", *(f"item recall@{k}" for k in (1, 10, 20, 50)), "origin"]
     methods = [(row[0], row[-1].partition(",")[0]) for row in rows]
     published = dict.fromkeys(score.method for score in published_scores("consumer2shop"))
-    own = ["rerank 200", "code", "hamming"]  # not the baseline `random`
+    own = ["rerank 1000", "code", "hamming"]  # not the baseline `random`
     assert methods == [*((name, "this run") for name in own), *((name, "not run here") for name in published)]
     by_method = {row[0]: row for row in rows}
-    assert by_method["rerank 200"][3] == "0.688"
-    assert by_method["code"][3] == by_method["rerank 200"][4] == "–"  # missing, not 0
+    assert by_method["rerank 1000"][3] == "0.688"
+    assert by_method["code"][3] == by_method["rerank 1000"][4] == "–"  # missing, not 0
     assert by_method["GRNet"][1:5] == ["0.260", "–", "0.640", "0.750"]
 
 

@@ -10,11 +10,11 @@ def test_scores_have_intervals_and_methods_are_described(make_run: MakeRun) -> N
     run = make_run()
     page, results = read_page(run), run.result_file.results
     cells = page.texts_in("td")
-    [score] = results.select(method="rerank 200", metric="map", k=100, relevance="category")
+    [score] = results.select(method="rerank 1000", metric="map", k=100, relevance="category")
     assert f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" in cells
     [accuracy] = results.select(method=CLASSIFIER, metric="accuracy", k=0)
     assert f"{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]" in cells
-    assert f"rerank 200: {describe_search(run.policy)}" in page.text
+    assert f"rerank 1000: {describe_search(run.policy)}" in page.text
     for method in ("random", "code"):
         assert f"{method}: {METHODS[method]}" in page.text
     assert "lsh: " not in page.text  # not a method of this run

@@ -16,7 +16,7 @@ from fashion_lsh.runs.result_file import ResultFile, read_results_file, write_re
 
 README = f"# Backbones\n\nThe question.\n\n{BEGIN}\nOld results.\n{END}\n\nWhat it shows.\n"
 NUM_QUERIES, HASH_HEAD = 60, "fashion_lsh.models.hash_head.HashHead"
-OWN_SEARCH = ("rerank 200", "1 list")
+OWN_SEARCH = ("rerank 1000", "1 list")
 OWN: Any = {"method": OWN_SEARCH[0], "scope": OWN_SEARCH[1]}
 CODE: Any = {"method": "code", "scope": WHOLE_GALLERY}
 
