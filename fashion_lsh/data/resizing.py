@@ -2,9 +2,10 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-CHUNK_BYTES = 2**21  # bytes of float32 pixels that are resized at once; larger arrays are slower to allocate
+SCALE_AND_BIAS = np.array([1, 0], dtype=np.float32).view(np.uint8)  # value of a byte = 1 * byte + 0
 
 
 def resize_region(image: np.ndarray, region: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -37,7 +38,7 @@ def _resize_box(image: np.ndarray, region: np.ndarray, width: int, height: int) 
     rows, row_weights = _triangle_weights(region[1], region[3], image.shape[0], height)
     left, top = columns.min(), rows.min()
     pixels = image[top : rows.max() + 1, left : columns.max() + 1]
-    by_row = _resize_rows(pixels.reshape(len(pixels), -1), rows - top, row_weights)  # (height, columns * 3)
+    by_row = _weighted_byte_sums(pixels.reshape(len(pixels), -1), rows - top, row_weights)  # (height, columns * 3)
     by_column = np.ascontiguousarray(by_row.T).reshape(-1, 3 * height)  # (columns, 3 * height)
     resized = _weighted_sums(by_column, columns - left, column_weights)  # (width, 3 * height)
     rounded = (np.ascontiguousarray(resized.T) + np.float32(0.5)).astype(np.uint8)
@@ -60,15 +61,20 @@ def _triangle_weights(start: float, stop: float, length: int, size: int) -> tupl
     return np.minimum(positions, length - 1), (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _resize_rows(pixels: np.ndarray, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute weighted sums of rows of pixels, (n, m) uint8, in chunks of output rows: (size, m) float32."""
-    num_chunks = min(-(-4 * pixels.size // CHUNK_BYTES), len(positions))
-    sums = []
-    for chunk in np.array_split(np.arange(len(positions)), num_chunks):
-        used = slice(positions[chunk].min(), positions[chunk].max() + 1)
-        rows = pixels[used].astype(np.float32)
-        sums.append(_weighted_sums(rows, positions[chunk] - used.start, weights[chunk]))
-    return sums[0] if len(sums) == 1 else np.concatenate(sums)
+def _weighted_byte_sums(rows: np.ndarray, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute `_weighted_sums` of bytes.  (n, m) uint8, (s, t) int64, (s, t) float32 -> (s, m) float32.
+
+    The operator of quantised embeddings reads bytes, followed by the scale and bias of their row; a float32 copy of the
+    pixels would take more time than the sums.
+    """
+    num_bytes = rows.shape[1]
+    buffer = np.empty((len(rows), num_bytes + len(SCALE_AND_BIAS)), dtype=np.uint8)
+    buffer[:, :num_bytes], buffer[:, num_bytes:] = rows, SCALE_AND_BIAS
+    sums: Tensor = torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
+        torch.from_numpy(buffer), torch.from_numpy(positions.ravel()),
+        torch.arange(0, positions.size, positions.shape[1]), per_sample_weights=torch.from_numpy(weights.ravel()),
+    )  # fmt: skip
+    return sums.numpy()
 
 
 def _weighted_sums(rows: np.ndarray, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fashion_lsh.data import resizing
 from fashion_lsh.data.crops import to_batch
 from fashion_lsh.data.images import resize
 from fashion_lsh.data.resizing import resize_region
@@ -60,16 +59,6 @@ def test_whole_images_equal_those_of_pil(image_width: int, image_height: int, wi
 def test_photographs_equal_those_of_pil(side: int, offset: float) -> None:
     image, region = noise(side, side), np.array([offset, offset, side - offset, side - 2 * offset], dtype=np.float32)
     assert_close(resize_region(image, region, 224, 224), resize_with_pil(image, region, 224, 224))
-
-
-@given(sides, sides, st.integers(1, 2000))
-@settings(max_examples=50, deadline=None)
-def test_the_size_of_chunks_does_not_matter(width: int, height: int, chunk_bytes: int) -> None:
-    image, region = noise(60, 80), np.array([3.3, 4.6, 52.1, 75.5])
-    whole = resize_region(image, region, width, height)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resizing, "CHUNK_BYTES", chunk_bytes)
-        assert np.array_equal(resize_region(image, region, width, height), whole)
 
 
 @pytest.mark.parametrize("region", [[0, 0, 40, 30], [1.5, 2, 30, 29.5]])
