@@ -185,6 +185,7 @@ class HashHead(CropModule):
             contrasts = [supervised_contrastive_loss(each, batch.items, CONTRAST_TEMPERATURE)
                          for each in (codes, embedding)]  # fmt: skip
             return contrasts[0] + contrasts[1]
-        assert self.metric_loss
+        if self.metric_loss is None:
+            raise ValueError("item_loss: its classes are unknown; pass GarmentData to Trainer.fit, not its loaders")
         vectors = embedding if self.item_loss.get("vectors") == "embedding" else codes
         return self.metric_loss(vectors, batch.items if self.needs_item_pairs else batch.labels)

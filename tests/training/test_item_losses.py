@@ -24,6 +24,11 @@ def make_head(name: str, **changes: Any) -> Any:
     return make_module(HashHead, **{"item_weight": 1.0, **network}, item_loss={"name": name, **changes})
 
 
+def make_trainer(folder: Path) -> pl.Trainer:
+    options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return pl.Trainer(default_root_dir=folder, max_epochs=1, accelerator="cpu", **options)
+
+
 def without_items(data: GarmentData) -> GarmentData:
     items = np.full(len(data.catalogue), "", dtype=object)
     return data.replace(catalogue=data.catalogue.with_columns(item=items))
@@ -75,8 +80,7 @@ def test_the_network_has_no_weights_of_the_loss(make_data: MakeData, tmp_path: P
 
 def test_a_trainer_that_is_used_directly_creates_the_loss(make_data: MakeData, tmp_path: Path) -> None:
     head, data = make_head("ProxyAnchorLoss", epochs=1), make_data(item_pairs=True)
-    trainer = pl.Trainer(default_root_dir=tmp_path, max_epochs=1, accelerator="cpu", logger=False,
-                         enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    trainer = make_trainer(tmp_path)
     trainer.fit(head, datamodule=data)
     trainer.save_checkpoint(tmp_path / "training.ckpt")
     assert len(head.metric_loss.classes) == len(np.unique(data.items[data.rows("train")]))
@@ -84,6 +88,12 @@ def test_a_trainer_that_is_used_directly_creates_the_loss(make_data: MakeData, t
     assert states_are_equal(opened.model.state_dict(), head.model.state_dict())
     with pytest.raises(ValueError, match="item_pairs=True"):
         trainer.fit(make_head("ProxyAnchorLoss"), datamodule=make_data())
+
+
+def test_the_classes_of_a_plain_loader_are_unknown(make_data: MakeData, tmp_path: Path) -> None:
+    loader = make_data(item_pairs=True).train_dataloader()
+    with pytest.raises(ValueError, match="item_loss: .*GarmentData"):
+        make_trainer(tmp_path).fit(make_head("ProxyAnchorLoss", epochs=1), loader)
 
 
 @pytest.mark.parametrize(("changes", "expected"), [
