@@ -92,7 +92,7 @@ def test_a_trainer_that_is_used_directly_creates_the_loss(make_data: MakeData, t
 
 def test_the_classes_of_a_plain_loader_are_unknown(make_data: MakeData, tmp_path: Path) -> None:
     loader = make_data(item_pairs=True).train_dataloader()
-    with pytest.raises(ValueError, match="item_loss: .*GarmentData"):
+    with pytest.raises(ValueError, match=r"item_loss: .*GarmentData"):
         make_trainer(tmp_path).fit(make_head("ProxyAnchorLoss", epochs=1), loader)
 
 
