@@ -13,8 +13,8 @@ def resize_region(image: np.ndarray, region: np.ndarray, width: int, height: int
 
     An output pixel is the mean of the image, weighted by a triangle around its centre, with a radius of one output
     pixel, at least of one input pixel; the triangle may exceed the region, but not the image. This is the definition of
-    `PIL.Image.resize(size, BILINEAR, box=region)`; the values differ by at most 1. (In whole images, PyTorch's weights
-    have 16 bits: in images of noise, about 1 of 10 million values differs by 2.)
+    `PIL.Image.resize(size, BILINEAR, box=region)`; the values differ by at most 1. (PyTorch's `interpolate`, which
+    shrinks whole images, has weights of 16 bits: in images of noise, about 1 of 10 million values differs by 2.)
 
     Args:
         image: (H, W, 3) uint8.
@@ -26,7 +26,8 @@ def resize_region(image: np.ndarray, region: np.ndarray, width: int, height: int
         (height, width, 3) uint8, a view of contiguous (3, height, width).
     """
     image = np.require(image, requirements=("C", "W"))  # PyTorch warns about read-only arrays
-    if np.array_equal(region, [0, 0, image.shape[1], image.shape[0]]):
+    is_whole = np.array_equal(region, [0, 0, image.shape[1], image.shape[0]])
+    if is_whole and width <= image.shape[1] and height <= image.shape[0]:
         batch = torch.from_numpy(image).permute(2, 0, 1)[None]
         resized = functional.interpolate(batch, (height, width), mode="bilinear", antialias=True)
         return resized[0].contiguous().permute(1, 2, 0).numpy()
