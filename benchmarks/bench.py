@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from benchmarks.loading import NUM_DECODED, decode, decode_rate, decode_with_pil, encode_photos
 from benchmarks.retrieval import retrieval_results
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
@@ -64,6 +65,7 @@ def main() -> None:
     for name, ours in (("encode", encode_rate), ("encode_with_descriptors", encode_with_descriptors_rate)):
         results |= compare(name, partial(ours, model, data), partial(bare_encode_rate, model, data), 9)
     results["loader_over_train"] = results["loader_images_s"] / results["train_bare_images_s"]
+    results |= decode_results(data)
     results |= retrieval_results()
     print(tabulate(results.items(), floatfmt=".3f"))
     print(json.dumps(environment(), indent=1))
@@ -74,14 +76,31 @@ def main() -> None:
     print(f"Written to {OUT}")
 
 
-def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], rounds: int) -> dict[str, float]:
-    """Measure our rate and the bare rate in alternating order; return the means and the ratio of the means."""
-    rates = np.array([(ours(), bare()) if round_index % 2 else (bare(), ours())[::-1] for round_index in range(rounds)])
-    our_rate, bare_rate = rates.mean(axis=0).tolist()
+def decode_results(data: GarmentData) -> dict[str, float]:
+    """Rates of decoding and cropping photographs of 300 and 1,200 pixels: whole images, and boxes with a margin."""
+    keys = np.resize(data.catalogue.column("image"), NUM_DECODED)
+    images = [data.source.image(key) for key in keys]
+    results: dict[str, float] = {}
+    for side in (300, 1200):
+        photos = encode_photos(images, side)
+        for name, box in (("whole", None), ("box", np.array([0.13, 0.08, 0.86, 0.91], np.float32) * side)):
+            ours, pil = (partial(decode_rate, photos, box, function) for function in (decode, decode_with_pil))
+            results |= compare(f"decode_{side}px_{name}", ours, pil, 9, "pil")
+    return results
+
+
+def compare(
+    name: str, ours: Callable[[], float], other: Callable[[], float], rounds: int, other_name: str = "bare"
+) -> dict[str, float]:
+    """Measure our rate and another one in alternating order; return the means and the ratio of the means."""
+    rates = np.array(
+        [(ours(), other()) if round_index % 2 else (other(), ours())[::-1] for round_index in range(rounds)]
+    )
+    our_rate, other_rate = rates.mean(axis=0).tolist()
     return {
         f"{name}_images_s": our_rate,
-        f"{name}_bare_images_s": bare_rate,
-        f"{name}_over_bare": our_rate / bare_rate,
+        f"{name}_{other_name}_images_s": other_rate,
+        f"{name}_over_{other_name}": our_rate / other_rate,
     }
 
 

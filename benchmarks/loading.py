@@ -1,7 +1,8 @@
-"""Data loading for benchmarks.catalogue; a separate module, because it imports PyTorch."""
+"""Data loading for benchmarks.catalogue and benchmarks.bench; a separate module, because it imports PyTorch."""
 
+import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -11,10 +12,15 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
+from fashion_lsh.data.crops import clip_box, crop_image, expand_box
 from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.images import open_image
 from fashion_lsh.data.merge.taxonomy import CATEGORIES
 
 NUM_PHOTOS, PHOTO_SIZE = 2000, 300  # number of generated photographs; side in pixels
+NUM_DECODED, CROP_SIDE, MARGIN = 40, 224, 0.1  # number of photographs that are decoded; side and margin of their crops
+
+Decode = Callable[[bytes, np.ndarray | None], np.ndarray]  # decodes a photograph and crops a box
 
 
 def time_first_batch(merged: Path, step: Callable[[str], AbstractContextManager[None]]) -> None:
@@ -79,3 +85,43 @@ def generate_photos(folder: Path, images: Path) -> None:
         category_folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noisy).save(category_folder / f"{number}.jpg", quality=66)
     (folder / "done").touch()
+
+
+def encode_photos(images: Iterable[np.ndarray], side: int) -> list[bytes]:
+    """Enlarge images, (H, W, 3) uint8, to `side` pixels, add noise, and encode them as JPEG."""
+    rng = np.random.default_rng(0)
+    photos = []
+    for image in images:
+        enlarged = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+        file = io.BytesIO()
+        noisy = np.clip(enlarged + rng.normal(0, 5, enlarged.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(file, "JPEG", quality=66)
+        photos.append(file.getvalue())
+    return photos
+
+
+def decode_rate(photos: list[bytes], box: np.ndarray | None, decode: Decode) -> float:
+    """Images per second of decoding and cropping photographs with one thread, in CPU time."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    start = time.process_time()
+    for photo in photos:
+        decode(photo, box)
+    rate = len(photos) / (time.process_time() - start)
+    torch.set_num_threads(num_threads)
+    return rate
+
+
+def decode(photo: bytes, box: np.ndarray | None) -> np.ndarray:
+    """Decode and crop a photograph as the data sets do.  box: (4,) xyxy in pixels; None: the whole image."""
+    return crop_image(open_image(io.BytesIO(photo)), box, MARGIN, CROP_SIDE)
+
+
+def decode_with_pil(photo: bytes, box: np.ndarray | None) -> np.ndarray:
+    """Decode and crop a photograph with PIL only; otherwise as `decode`."""
+    with Image.open(io.BytesIO(photo)) as image:
+        image.getexif()
+        pixels = np.asarray(image.convert("RGB"))
+    pil_image = Image.fromarray(pixels)
+    region = None if box is None else tuple(clip_box(expand_box(box, MARGIN), *pil_image.size).tolist())
+    return np.asarray(pil_image.resize((CROP_SIDE, CROP_SIDE), Image.Resampling.BILINEAR, box=region))

@@ -1,11 +1,12 @@
-"""Every benchmark can be imported; the benchmark of head training runs on few vectors."""
+"""Every benchmark can be imported; those of head training and of decoding run on few rows."""
 
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import head_training
+from benchmarks import head_training, loading
 
 BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("[!_]*.py"))
 
@@ -13,6 +14,15 @@ BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmar
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_benchmark_can_be_imported(name: str) -> None:
     import_module(f"benchmarks.{name}")
+
+
+@pytest.mark.parametrize("box", [None, np.array([30, 20, 250, 270], np.float32)])
+def test_both_decoders_give_the_same_crops(box: np.ndarray | None) -> None:
+    photos = loading.encode_photos([np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)], 300)
+    ours, pil = (decode(photos[0], box).astype(int) for decode in (loading.decode, loading.decode_with_pil))
+    assert ours.shape == (224, 224, 3)
+    assert abs(ours - pil).max() <= 1
+    assert loading.decode_rate(photos, box, loading.decode) > 0
 
 
 @pytest.mark.train

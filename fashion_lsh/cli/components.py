@@ -95,6 +95,8 @@ def build_components(cfg: DictConfig) -> Components:
     detector = instantiate(config["detector"], Detector, classes=scenes.classes) if scenes else None
     classifier = instantiate(config["classifier"], Classifier, categories=data.categories)
     hash_head = _hash_head(config["hash"], data.categories) if config["hash"] else None
+    if isinstance(hash_head, HashHead):
+        hash_head.check_data(data)
     policy.check(_bits(hash_head) if hash_head else None, len(data.categories))
     return Components(config, data, scenes, detector, classifier, hash_head, policy, evaluators)
 

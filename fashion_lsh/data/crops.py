@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
-from fashion_lsh.data.images import to_pil_image
+from fashion_lsh.data.images import check_image
 
 
 def expand_box(box: np.ndarray, margin: float) -> np.ndarray:
@@ -33,7 +32,7 @@ def clip_box(box: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def to_batch(crops: Sequence[np.ndarray]) -> np.ndarray:
     """Stack B crops, (S, S, 3) uint8 each, into a batch, (B, 3, S, S) uint8."""
-    return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(np.stack([crop.transpose(2, 0, 1) for crop in crops]))
 
 
 def crop_image(image: np.ndarray, box: np.ndarray | None, margin: float, size: int) -> np.ndarray:
@@ -51,14 +50,15 @@ def crop_image(image: np.ndarray, box: np.ndarray | None, margin: float, size: i
     Raises:
         ValueError: the box is outside the image, or the image is not (H, W, 3) uint8.
     """
-    pil_image = to_pil_image(image)
-    width, height = pil_image.size
+    from fashion_lsh.data.resizing import resize_region  # merging data sets must not import PyTorch
+
+    height, width = check_image(image).shape[:2]
     if box is None or np.isnan(box).any():
         region = np.array([0, 0, width, height], dtype=np.float32)
     else:
         clip_box(box, width, height)  # the box without its margin must overlap the image
         region = clip_box(expand_box(box, margin), width, height)
-    return np.asarray(pil_image.resize((size, size), Image.Resampling.BILINEAR, box=tuple(region.tolist())))
+    return resize_region(image, region, size, size)
 
 
 def jitter(box: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:

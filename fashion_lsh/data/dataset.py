@@ -1,6 +1,6 @@
 """PyTorch dataset of garment crops, with augmentation for training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -108,6 +108,29 @@ def collate(samples: list[tuple[np.ndarray, int, int, int]]) -> Batch:
     return Batch(torch.from_numpy(to_batch(crops)), torch.tensor(labels), torch.tensor(rows), torch.tensor(items))
 
 
+# texts of PyTorch's errors about loader processes that lack shared memory, or that the system ended
+WORKER_FAILURES = ("shared memory", "shm_open", "bus error", "killed by signal", "exited unexpectedly")
+
+
+class CropLoader(DataLoader[Any]):
+    """DataLoader that names the setting which helps if its worker processes fail.
+
+    Raises:
+        RuntimeError: a worker cannot allocate shared memory, or was ended by the system.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        try:
+            yield from super().__iter__()
+        except (RuntimeError, OSError) as error:
+            if not self.num_workers or not any(text in str(error).lower() for text in WORKER_FAILURES):
+                raise
+            raise RuntimeError(
+                f"data.workers={self.num_workers}: a loader process failed, often for lack of shared memory (/dev/shm) "
+                f"or memory; set data.workers=0, or enlarge /dev/shm. PyTorch: {str(error).strip().splitlines()[-1]}"
+            ) from error
+
+
 def build_dataloader(
     dataset: Dataset[Any],
     batch_size: int,
@@ -122,7 +145,7 @@ def build_dataloader(
     Workers persist between epochs if `sampler` is an EpochSampler. `pin_memory` allocates batches in page-locked
     memory, which initialises CUDA.
     """
-    return DataLoader(
+    return CropLoader(
         dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=collate, drop_last=drop_last,
         pin_memory=pin_memory, worker_init_fn=_use_one_thread,
         persistent_workers=workers > 0 and isinstance(sampler, EpochSampler),

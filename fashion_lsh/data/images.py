@@ -2,7 +2,7 @@
 
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -14,12 +14,9 @@ DECOMPRESSION_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarn
 # exceptions that PIL raises for damaged files (RuntimeError comes from the AVIF reader)
 READ_ERRORS = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, RuntimeError, struct.error)
 
+JPEG_FORMATS = ("JPEG", "MPO")  # formats of PIL that are read as JPEG files
+
 EXIF_ORIENTATION = 0x0112  # EXIF tag
-EXIF_TRANSPOSE = {  # value of EXIF_ORIENTATION -> transform of the stored pixels
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
 EXIF_AXES = {  # value of EXIF_ORIENTATION -> flip x, flip y, then swap the axes
     2: (True, False, False), 3: (True, True, False), 4: (False, True, False), 5: (False, False, True),
     6: (False, True, True), 7: (True, True, True), 8: (True, False, True),
@@ -34,8 +31,8 @@ class ImageError(ValueError):
 def open_image(path: str | Path | BinaryIO) -> np.ndarray:
     """Read an image as (H, W, 3) uint8 RGB, with the EXIF orientation applied.
 
-    Transparency is composited on white. 16-bit greyscale values are scaled to 8 bits. Of an animation, the first frame
-    is read.
+    JPEG files are decoded by torchvision, all others by PIL, with equal pixels. Transparency is composited on white.
+    16-bit greyscale values are scaled to 8 bits. Of an animation, the first frame is read.
 
     Args:
         path: path of the image, or an open binary file.
@@ -51,7 +48,7 @@ def open_image(path: str | Path | BinaryIO) -> np.ndarray:
                 raise ImageError(
                     f"{name}: {image.width} x {image.height} pixels exceed {MAX_PIXELS:,}; shrink the image"
                 )
-            return np.asarray(_apply_orientation(_to_rgb(image), _read_orientation(image)))
+            return _orient(_decode(image), _read_orientation(image))
     except ImageError:
         raise
     except DECOMPRESSION_BOMBS as error:
@@ -92,8 +89,8 @@ def orient_boxes(boxes: np.ndarray, orientation: int, width: int, height: int) -
     return np.stack([y1, x1, y2, x2] if swap else [x1, y1, x2, y2], axis=1)
 
 
-def to_pil_image(image: Any) -> Image.Image:
-    """Convert an image, (H, W, 3) uint8 RGB, to a PIL image.
+def check_image(image: Any) -> np.ndarray:
+    """Return an image if it is an array, (H, W, 3) uint8 RGB, with pixels.
 
     Raises:
         ValueError: the image is not an array of this shape and dtype, or has no pixels.
@@ -102,7 +99,12 @@ def to_pil_image(image: Any) -> Image.Image:
     if not is_array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         description = f"{image.shape} {image.dtype}" if is_array else f"not an array ({type(image).__name__})"
         raise ValueError(f"image: {description}; pass (H, W, 3) uint8, as returned by open_image")
-    return Image.fromarray(image)
+    return cast(np.ndarray, image)
+
+
+def to_pil_image(image: Any) -> Image.Image:
+    """Convert an image, (H, W, 3) uint8 RGB, to a PIL image; errors as for `check_image`."""
+    return Image.fromarray(check_image(image))
 
 
 def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,12 +116,26 @@ def resize(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: the image is not (H, W, 3) uint8.
     """
-    pil_image = to_pil_image(image)
-    width, height = pil_image.size
+    from fashion_lsh.data.resizing import resize_region  # opening images must not import PyTorch
+
+    height, width = check_image(image).shape[:2]
     scale = size / max(height, width)
-    new_size = max(1, round(width * scale)), max(1, round(height * scale))
-    resized = np.asarray(pil_image.resize(new_size, Image.Resampling.BILINEAR))
-    return resized, np.tile([new_size[0] / width, new_size[1] / height], 2).astype(np.float32)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = resize_region(image, np.array([0, 0, width, height]), new_width, new_height)
+    return resized, np.tile([new_width / width, new_height / height], 2).astype(np.float32)
+
+
+def _decode(image: Image.Image) -> np.ndarray:
+    """Decode an open image as (H, W, 3) uint8 RGB, without the EXIF orientation."""
+    if image.format in JPEG_FORMATS and image.mode in ("RGB", "L"):  # not CMYK
+        from fashion_lsh.data.jpeg import decode_jpeg  # importing this module must not import PyTorch
+
+        file = cast(Any, image).fp
+        file.seek(0)
+        pixels = decode_jpeg(file.read())
+        if pixels is not None:
+            return pixels
+    return np.asarray(_to_rgb(image))
 
 
 def _read_orientation(image: Image.Image) -> int:
@@ -130,8 +146,11 @@ def _read_orientation(image: Image.Image) -> int:
         return 1
 
 
-def _apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(EXIF_TRANSPOSE[orientation]) if orientation in EXIF_TRANSPOSE else image
+def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Apply an EXIF orientation to stored pixels, (H, W, 3)."""
+    flip_x, flip_y, swap = EXIF_AXES.get(orientation, (False, False, False))
+    pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    return np.ascontiguousarray(pixels.swapaxes(0, 1) if swap else pixels)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

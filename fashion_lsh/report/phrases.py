@@ -95,9 +95,16 @@ def hash_method(hash_config: Mapping[str, Any] | None) -> str:
 
 
 def describe_code(hash_config: Mapping[str, Any] | None) -> str:
-    """Name the hash method; add `items` if the loss has an item term (`softmax, items`)."""
-    items = ", items" if hash_config and hash_config.get("item_weight") else ""
-    return f"{hash_method(hash_config)}{items}"
+    """Name the hash method and the loss between items, if any (`softmax, items` or `softmax, ArcFaceLoss`)."""
+    loss = _item_loss(hash_config)
+    return f"{hash_method(hash_config)}, {loss}" if loss else hash_method(hash_config)
+
+
+def _item_loss(hash_config: Mapping[str, Any] | None) -> str:
+    """Name of the loss between items; `items` is the contrastive loss; an empty string without such a loss."""
+    if not hash_config or not hash_config.get("item_weight"):
+        return ""
+    return str((hash_config.get("item_loss") or {}).get("name", "items"))
 
 
 def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
@@ -105,7 +112,8 @@ def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
     if hash_config is None:
         return "no hash layer"
     length = f"{hash_config['bits']} bits" if "bits" in hash_config else "1 bit per category"
-    items = f", items with weight {hash_config['item_weight']:g}" if hash_config.get("item_weight") else ""
+    loss = _item_loss(hash_config)
+    items = f", {loss} with weight {hash_config['item_weight']:g}" if loss else ""
     return f"{length} ({hash_method(hash_config)}{items})"
 
 

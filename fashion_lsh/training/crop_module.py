@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import PositiveFloat
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from fashion_lsh.data.datamodule import GarmentData
@@ -83,7 +83,11 @@ class CropModule(TrainingModule, ABC):
     def collect_validation(self, output: ModelOutput, batch: Batch) -> None:
         """Collect outputs of a validation batch; a subclass computes its metrics of the epoch from these."""
 
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Parameters that are trained with the learning rate of the head."""
+        return self.model.head_parameters()
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.hparams["optim"]["lr"] * self.hparams["lr_factor"]
         head_lr = lr * self.hparams["head_factor"]
-        return self.build_optimizer([(self.model.backbone.parameters(), lr), (self.model.head_parameters(), head_lr)])
+        return self.build_optimizer([(self.model.backbone.parameters(), lr), (self.head_parameters(), head_lr)])

@@ -168,8 +168,12 @@ def test_a_hash_layer_is_described(hash_config: dict[str, Any] | None, named: li
 
 
 def test_hash_methods_have_short_names() -> None:
-    layers = [None, {"loss": "softmax", "bihalf": True}, {"loss": "csq", "item_weight": 0.5}]
-    assert [describe_code(layer) for layer in layers] == ["none", "bihalf", "csq, items"]
+    library_loss = {"loss": "softmax", "item_weight": 1.0, "item_loss": {"name": "ArcFaceLoss"}}
+    layers = [None, {"loss": "softmax", "bihalf": True}, {"loss": "csq", "item_weight": 0.5}, library_loss,
+              {**library_loss, "item_weight": 0.0}]  # fmt: skip
+    expected = ["none", "bihalf", "csq, items", "softmax, ArcFaceLoss", "softmax"]
+    assert [describe_code(layer) for layer in layers] == expected
+    assert "ArcFaceLoss with weight 1" in describe_hash_layer({**library_loss, "bits": 48})
 
 
 def test_percentages_have_a_space_and_no_negative_zero() -> None:
