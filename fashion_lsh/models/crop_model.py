@@ -58,7 +58,8 @@ class CropModel(nn.Module, ABC):
         bits: code length; None without a hash layer.
 
     Raises:
-        ValueError: `image_size` is below `min_size` of the backbone.
+        ValueError: the backbone does not accept images of `image_size` (see `create_backbone`), or `image_size` is
+            below its `min_size`.
     """
 
     name: str
@@ -78,7 +79,7 @@ class CropModel(nn.Module, ABC):
         super().__init__()
         self.frozen = frozen
         self.categories, self.image_size, self.margin = list(categories), image_size, margin
-        self.backbone = create_backbone(backbone).requires_grad_(not frozen)
+        self.backbone = create_backbone(backbone, image_size).requires_grad_(not frozen)
         if image_size < self.backbone.min_size:
             raise ValueError(
                 f"data.image_size={image_size}: {backbone} needs at least {self.backbone.min_size} pixels; "

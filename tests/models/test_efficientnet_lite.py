@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fashion_lsh.models.efficientnet_lite import create_lite0, lite0_imagenet_weights
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -11,7 +12,6 @@ from fashion_lsh.io.targets import ComponentError
 from fashion_lsh.models import efficientnet_lite
 from fashion_lsh.models.backbones import create_backbone, load_weights
 from fashion_lsh.models.checkpoints import load_model
-from fashion_lsh.models.efficientnet_lite import create_lite0, lite0_imagenet_weights
 from fashion_lsh.training.classifier import Classifier
 from tests.models.factories import make_arguments, save
 
