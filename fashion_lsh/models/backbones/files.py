@@ -85,15 +85,16 @@ def hugging_face_weights(repository: str, names: Sequence[str]) -> tuple[Path, M
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     repository, _, revision = repository.partition("@")
+    cache = hugging_face_folder()
     for name in names:
-        cached = try_to_load_from_cache(repository, name, cache_dir=hugging_face_folder(), revision=revision or None)
+        cached = try_to_load_from_cache(repository, name, cache_dir=cache, revision=revision or None)
         if isinstance(cached, str):
             return Path(cached), read_state_dict(Path(cached))
     reason: Exception = FileNotFoundError("no such file in the repository")
     for name in names:
         try:
-            file = Path(hf_hub_download(repository, name, revision=revision or None, etag_timeout=TIMEOUT_S))
-            return file, read_state_dict(file)
+            file = hf_hub_download(repository, name, revision=revision or None, cache_dir=cache, etag_timeout=TIMEOUT_S)
+            return Path(file), read_state_dict(Path(file))
         except LocalEntryNotFoundError as error:  # no network, or HF_HUB_OFFLINE=1
             reason = error
             break
@@ -102,7 +103,7 @@ def hugging_face_weights(repository: str, names: Sequence[str]) -> tuple[Path, M
         except (OSError, RuntimeError) as error:  # the repository is private, or the disk is full
             reason = error
             break
-    folder = hugging_face_folder() / f"models--{repository.replace('/', '--')}"
+    folder = cache / f"models--{repository.replace('/', '--')}"
     text = " ".join(str(reason).split())[:200]
     raise FileNotFoundError(
         f"{folder}/snapshots/REVISION/{names[0]}: download failed ({text}); put the file of {repository} there and the "

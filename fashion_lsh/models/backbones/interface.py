@@ -80,12 +80,14 @@ class Backbone(nn.Module):
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """Group all parameters by depth: the stem first, the layers next to the head last.
 
-        Default: the children of the network in order of registration; Sequential and ModuleList count as their
-        elements, and layers with only biases or norms belong to the layer before.
+        Default: one group per block (see `_blocks`), in order of registration. Parameters outside of blocks, such as
+        position embeddings, belong to the stem, and layers with only biases or norms to the block before.
         """
-        groups: list[list[nn.Parameter]] = [list(self.network.parameters(recurse=False))]
-        for child in _blocks(self.network):
-            parameters = list(child.parameters())
+        blocks = _blocks(self.network, sum(each.numel() for each in self.network.parameters()) // 2)
+        in_blocks = {id(each) for block in blocks for each in block.parameters()}
+        groups = [[each for each in self.network.parameters() if id(each) not in in_blocks]]
+        for block in blocks:
+            parameters = list(block.parameters())
             if all(parameter.ndim <= 1 for parameter in parameters):
                 groups[-1] += parameters
             else:
@@ -127,9 +129,13 @@ class Backbone(nn.Module):
             )
 
 
-def _blocks(network: nn.Module) -> list[nn.Module]:
-    """Children of a network; Sequential and ModuleList are replaced by their elements."""
+def _blocks(module: nn.Module, max_parameters: int) -> list[nn.Module]:
+    """Children of a module; Sequential, ModuleList and children with too many parameters are replaced by their own."""
     blocks: list[nn.Module] = []
-    for child in network.children():
-        blocks += _blocks(child) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
+    for child in module.children():
+        is_large = sum(each.numel() for each in child.parameters()) > max_parameters and list(child.children())
+        if isinstance(child, nn.Sequential | nn.ModuleList) or is_large:
+            blocks += _blocks(child, max_parameters)
+        else:
+            blocks.append(child)
     return blocks

@@ -130,7 +130,9 @@ def _create_network(name: str, size: int, parameters: set[str]) -> nn.Module:
         network: nn.Module = models.get_model(name, weights=None, **options)
     except (RuntimeError, ValueError, AssertionError) as error:  # the size does not suit windows or patches
         check_size(name, size, getattr(models.get_model(name, weights=None), "patch_size", STRIDE))
-        raise ImageSizeError(f"data.image_size={size}: not accepted by {name} ({error}); set another size") from error
+        raise ImageSizeError(
+            f"data.image_size={size}: not accepted by {name} ({error}); set {_preset(name).crop_size[0]}"
+        ) from error
     return network
 
 
