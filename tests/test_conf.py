@@ -47,7 +47,8 @@ def compose_config(*overrides: str, script: str = "train") -> dict[str, Any]:
 
 @pytest.mark.parametrize("override", GROUP_OVERRIDES)
 def test_config_file_matches_its_constructor(override: str) -> None:
-    config = resolve_config(compose_config(override, *REQUIRED_OVERRIDES.get(override, [])))
+    config = compose_config(override, *REQUIRED_OVERRIDES.get(override, []))
+    config = resolve_config(config) if override.startswith("backbone=") else config
     check(config)
     for path, node in targets(config):
         arguments = {name: value for name, value in node.items() if not name.startswith("_")}

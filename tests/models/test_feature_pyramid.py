@@ -20,13 +20,13 @@ class Stages(Backbone):
 
     def __init__(self) -> None:
         network = nn.ModuleDict({"stem": nn.Conv2d(3, 4, 4, stride=4), "same": nn.Conv2d(4, 6, 1),
-                                 "half": nn.Conv2d(6, 8, 2, stride=2), "unused": nn.Linear(8, 8)})  # fmt: skip
+                                 "down": nn.Conv2d(6, 8, 2, stride=2), "unused": nn.Linear(8, 8)})  # fmt: skip
         super().__init__("stages", network, 8, 32)
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         stem = self.network.get_submodule("stem")(images)
         same = self.network.get_submodule("same")(stem)
-        return [stem, same, self.network.get_submodule("half")(same)]
+        return [stem, same, self.network.get_submodule("down")(same)]
 
 
 @pytest.mark.parametrize("backbone", NETWORKS)

@@ -224,7 +224,9 @@ def test_size_of_the_images_without_a_value_is_that_of_the_weights() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [({"overwrite": "no"}, "overwrite='no'"), ({"seed": -1}, "seed=-1"), ({"name": None}, "name=None"),
-     ({"backbone": {"weights": 5}}, "backbone.weights=5"), ({"backbone": {"library": "keras"}}, "backbone.library='keras'"), ({"logger": {"tags": "foo"}}, "logger.tags='foo'"),
+     ({"backbone": {"weights": 5}}, "backbone.weights=5"),
+     ({"backbone": {"library": "keras"}}, "backbone.library='keras'"),
+     ({"logger": {"tags": "foo"}}, "logger.tags='foo'"),
      ({"trainer": {"patience": "two"}}, "trainer.patience='two'"),
      ({"trainer": {"limit_val_batches": 0}}, "trainer.limit_val_batches=0"),
      ({"trainer": {"mode": "best"}}, "trainer.mode='best'")],

@@ -48,6 +48,23 @@ def default_image_size(spec: Spec) -> int:
     return network_class.trained_size(name)
 
 
+def timm_licence(spec: Spec) -> str:
+    """Licence of the weights of a network of timm, as timm states it; "" for all other backbones.
+
+    Raises:
+        ComponentError: the name is unknown.
+    """
+    if not _is_library_name(spec):
+        return ""
+    network_class, name = _find(str(spec), "backbone.name")
+    if network_class is not TimmBackbone:
+        return ""
+    import timm  # slow to import
+
+    config = timm.get_pretrained_cfg(name)
+    return str((config and config.license) or "unknown")
+
+
 def _is_library_name(spec: Spec) -> bool:
     """Distinguish the name of a network from `module.Class` and mappings; tags of timm's weights also have dots."""
     return isinstance(spec, str) and ("/" in spec or "." not in spec)
