@@ -81,14 +81,14 @@ class Backbone(nn.Module):
         """Group all parameters by depth: the stem first, the layers next to the head last.
 
         Default: one group per block (see `_blocks`), in order of registration. Parameters outside of blocks, such as
-        position embeddings, belong to the stem, and layers with only biases or norms to the block before.
+        position embeddings, belong to the first block, and layers with only biases or norms to the block before.
         """
         blocks = _blocks(self.network, sum(each.numel() for each in self.network.parameters()) // 2)
         in_blocks = {id(each) for block in blocks for each in block.parameters()}
         groups = [[each for each in self.network.parameters() if id(each) not in in_blocks]]
-        for block in blocks:
+        for number, block in enumerate(blocks):
             parameters = list(block.parameters())
-            if all(parameter.ndim <= 1 for parameter in parameters):
+            if number == 0 or all(parameter.ndim <= 1 for parameter in parameters):
                 groups[-1] += parameters
             else:
                 groups.append(parameters)

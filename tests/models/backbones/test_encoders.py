@@ -55,9 +55,11 @@ def check_features(backbone: Backbone, images: torch.Tensor) -> None:
     assert features.isfinite().all()
     assert backbone.default_size >= 224
     assert backbone.interpolation in ("bilinear", "bicubic")
-    groups = backbone.parameter_groups()
+    groups, parameters = backbone.parameter_groups(), list(backbone.parameters())
     assert len(groups) > 4
-    assert sorted(id(each) for group in groups for each in group) == sorted(id(each) for each in backbone.parameters())
+    assert sorted(id(each) for group in groups for each in group) == sorted(map(id, parameters))
+    assert id(next(each for each in parameters if each.ndim == 4)) in map(id, groups[0])  # first convolution
+    assert id(parameters[-1]) in map(id, groups[-1])
 
 
 def check_gradients(model: CropModel, images: torch.Tensor) -> None:
