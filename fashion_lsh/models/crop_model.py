@@ -58,8 +58,7 @@ class CropModel(nn.Module, ABC):
         bits: code length; None without a hash layer.
 
     Raises:
-        ValueError: the backbone does not accept images of `image_size` (see `create_backbone`), or `image_size` is
-            below its `min_size`.
+        ValueError: the backbone does not accept images of `image_size`.
     """
 
     name: str
@@ -80,6 +79,11 @@ class CropModel(nn.Module, ABC):
         self.frozen = frozen
         self.categories, self.image_size, self.margin = list(categories), image_size, margin
         self.backbone = create_backbone(backbone, image_size).requires_grad_(not frozen)
+        if self.backbone.fixed_size not in (None, image_size):  # a user's own class
+            raise ValueError(
+                f"data.image_size={image_size}: {backbone} accepts only {self.backbone.fixed_size} pixels; set "
+                f"data.image_size={self.backbone.fixed_size}"
+            )
         if image_size < self.backbone.min_size:
             raise ValueError(
                 f"data.image_size={image_size}: {backbone} needs at least {self.backbone.min_size} pixels; "
