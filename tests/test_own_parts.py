@@ -97,7 +97,7 @@ def test_own_class_that_does_not_fit_is_one_clear_error(spec: str, words: list[s
     [
         ("class TinyBackbone", "class OtherBackbone", ["my_parts.TinyBackbone", "AttributeError"]),
         ("width: int", "depth: int", ["my_parts.TinyBackbone", "'width'"]),
-        ("from torch import nn", "import no_such_library", ["my_parts.TinyBackbone", "no_such_library"]),
+        ("from torch import Tensor, nn", "import no_such_library", ["my_parts.TinyBackbone", "no_such_library"]),
         (
             "        layers = [",
             "        raise KeyError('broken')\n        layers = [",

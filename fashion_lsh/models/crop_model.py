@@ -58,7 +58,7 @@ class CropModel(nn.Module, ABC):
         bits: code length; None without a hash layer.
 
     Raises:
-        ValueError: `image_size` is below `min_size` of the backbone.
+        ValueError: the backbone does not accept images of `image_size`.
     """
 
     name: str
@@ -78,7 +78,12 @@ class CropModel(nn.Module, ABC):
         super().__init__()
         self.frozen = frozen
         self.categories, self.image_size, self.margin = list(categories), image_size, margin
-        self.backbone = create_backbone(backbone).requires_grad_(not frozen)
+        self.backbone = create_backbone(backbone, image_size).requires_grad_(not frozen)
+        if self.backbone.fixed_size not in (None, image_size):  # a user's own class
+            raise ValueError(
+                f"data.image_size={image_size}: {backbone} accepts only {self.backbone.fixed_size} pixels; set "
+                f"data.image_size={self.backbone.fixed_size}"
+            )
         if image_size < self.backbone.min_size:
             raise ValueError(
                 f"data.image_size={image_size}: {backbone} needs at least {self.backbone.min_size} pixels; "

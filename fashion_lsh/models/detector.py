@@ -17,6 +17,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from fashion_lsh.data.detections import Boxes
 from fashion_lsh.data.images import resize
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.box_fusion import flip_boxes, fuse_boxes
 from fashion_lsh.models.feature_pyramid import FeaturePyramid
 
@@ -38,7 +39,7 @@ class DetectorModel(nn.Module):
     S. Ren, K. He, R. Girshick, J. Sun: Faster R-CNN, NeurIPS 2015; feature pyramid: T.-Y. Lin et al., CVPR 2017.
 
     Args:
-        backbone: one of DETECTOR_BACKBONES.
+        backbone: see `create_backbone`; its network must have feature maps of several sizes.
         classes: names of the classes, in the order of the labels.
         weights: initial weights of the backbone, loaded by the caller (see `load_weights`); None for random weights.
             With weights, the statistics and parameters of the batch norms in the backbone are frozen.
@@ -53,14 +54,15 @@ class DetectorModel(nn.Module):
         max_detections: maximum number of detections per image.
         flip_tta: also detect in the mirrored image, and fuse the boxes of both (see `fuse_boxes`): higher box AP in
             twice the time.
+        levels: number of levels of the backbone, the coarsest feature maps (strides 4 to 32 if there are 4).
 
     Attributes:
         fit_metrics: metrics recorded while fitting, by stage; the detector has none, since detections are scored after
             training.
 
     Raises:
-        ValueError: the backbone is unknown, the number of anchors differs from the number of levels, `frozen` exceeds
-            the number of levels, or `frozen` is above 0 without weights.
+        ValueError: the backbone is unknown or has too few levels, the number of anchors differs from the number of
+            levels, `frozen` exceeds the number of levels, or `frozen` is above 0 without weights.
     """
 
     name = "detector"
@@ -68,7 +70,7 @@ class DetectorModel(nn.Module):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: Spec,
         classes: list[str],
         weights: str | None = None,
         frozen: NonNegativeInt = 0,
@@ -81,6 +83,7 @@ class DetectorModel(nn.Module):
         roi_batch_size: PositiveInt = 64,
         max_detections: PositiveInt = 50,
         flip_tta: bool = False,
+        levels: PositiveInt = 4,
     ) -> None:
         super().__init__()
         self.classes, self.image_size, self.max_detections, self.flip_tta = (
@@ -92,22 +95,22 @@ class DetectorModel(nn.Module):
         self.freeze_batch_norm = weights is not None
         if frozen and weights is None:
             raise ValueError(f"detector.frozen={frozen} freezes random weights; set detector.weights")
-        pyramid = FeaturePyramid(backbone, channels, frozen)
-        if len(anchors) != pyramid.num_levels + 1:
-            raise ValueError(f"detector.anchors={anchors}: set {pyramid.num_levels + 1} sizes, one per level")
+        if len(anchors) != levels + 1:
+            raise ValueError(f"detector.anchors={anchors}: set {levels + 1} sizes, one per level")
+        pyramid = FeaturePyramid(backbone, channels, frozen, levels)
         pre_nms, post_nms = proposals
         self.network = FasterRCNN(
             pyramid,
             rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchors), (tuple(ratios),) * len(anchors)),
             rpn_pre_nms_top_n_train=pre_nms, rpn_pre_nms_top_n_test=pre_nms,
             rpn_post_nms_top_n_train=post_nms, rpn_post_nms_top_n_test=post_nms,
-            box_roi_pool=MultiScaleRoIAlign([str(level) for level in range(pyramid.num_levels)], ROI_SIZE, 2),
+            box_roi_pool=MultiScaleRoIAlign([str(level) for level in range(levels)], ROI_SIZE, 2),
             box_head=TwoMLPHead(channels * ROI_SIZE**2, head),
             box_predictor=FastRCNNPredictor(head, len(classes) + 1),  # label 0 is the background
             box_batch_size_per_image=roi_batch_size, box_detections_per_img=max_detections,
             box_score_thresh=MIN_SCORE,
         )  # fmt: skip
-        self.network.transform = NoResizeTransform(1, 1, list(pyramid.mean), list(pyramid.std))
+        self.network.transform = NoResizeTransform(1, 1, pyramid.mean, pyramid.std)
         self.train()
 
     @property
@@ -131,7 +134,7 @@ class DetectorModel(nn.Module):
 
     def load_weights(self, weights: str | None) -> str:
         """Load backbone weights as `FeaturePyramid.load_weights` does, and return their source."""
-        return f"{self.pyramid.load_weights(weights)} ({self.pyramid.backbone})"
+        return f"{self.pyramid.load_weights(weights)} ({self.pyramid.name})"
 
     def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Losses of the region proposal network and the box head, scalars by name.

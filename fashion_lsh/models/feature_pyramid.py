@@ -1,47 +1,73 @@
-"""Feature pyramid network over the backbones of the detector."""
+"""Feature pyramid network over the feature maps of a backbone."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
-from torchvision import models
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from fashion_lsh.models.backbones import (
-    EFFICIENTNET_LITE0,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    create_backbone,
-    imagenet_weights,
-    load_weights,
-)
-from fashion_lsh.models.efficientnet_lite import LITE0_MEAN_STD
+from fashion_lsh.io.targets import ComponentError, Spec
+from fashion_lsh.models.backbones import Backbone, create_backbone, load_weights
 
-MOBILENET = "mobilenet_v3_large_320"
-DETECTOR_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", EFFICIENTNET_LITE0, MOBILENET)
-LITE0_CHANNELS = (24, 40, 112, 320)  # channels of the feature maps at strides 4, 8, 16 and 32
+PROBE_SIZE = 64  # side in pixels of the image whose feature maps are measured, if the network accepts it
 
 
-class StagedBackbone(nn.Module):
-    """Backbone split into stages; the output of each stage is the feature map of one level.
+class Levels(nn.Module):
+    """Feature maps of a backbone with decreasing size: of all maps of one size, the last.
+
+    Children of the network that no level needs, such as the layers after the last map, are removed.
 
     Args:
-        stages: layers of each level in forward order, the finest level first.
+        backbone: a backbone with feature maps of several sizes (see `Backbone.feature_maps`).
+        num_levels: number of levels, the coarsest maps.
+
+    Attributes:
+        channels: number of channels of each level, the finest first.
+        parameter_levels: for each parameter, the first level that depends on it.
+
+    Raises:
+        ComponentError: the backbone has fewer maps of different size, or accepts only images of one size.
     """
 
-    def __init__(self, stages: Iterable[Iterable[nn.Module]]) -> None:
+    def __init__(self, backbone: Backbone, num_levels: int) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(nn.Sequential(*layers) for layers in stages)
+        self.backbone = backbone
+        if backbone.fixed_size:
+            raise ComponentError(
+                f"detector.backbone={backbone.name}: accepts only images of {backbone.fixed_size} x "
+                f"{backbone.fixed_size} pixels, and detectors need any size; set resnet50, timm/convnext_tiny, …"
+            )
+        with torch.enable_grad():
+            maps = self._probe()
+            self.indices = _last_of_each_size(maps)[-num_levels:]
+            if len(self.indices) < num_levels:
+                raise ComponentError(
+                    f"detector.backbone={backbone.name}: feature maps of {len(self.indices)} different sizes, but "
+                    f"detector.levels={num_levels}; set fewer levels, or resnet50, timm/convnext_tiny, …"
+                )
+            self.channels = [maps[index].shape[1] for index in self.indices]
+            used = _used_parameters(backbone, [maps[index] for index in self.indices])
+        for name, child in list(backbone.network.named_children()):
+            if any(True for _ in child.parameters()) and not any(id(each) in used for each in child.parameters()):
+                setattr(backbone.network, name, nn.Identity())
+        self.parameter_levels = [used.get(id(parameter), num_levels) for parameter in backbone.parameters()]
+        self.train()
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """Compute feature maps.  Images (B, 3, H, W) -> maps (B, C, h, w) with keys "0" (finest), "1", …"""
-        maps: OrderedDict[str, Tensor] = OrderedDict()
-        for level, stage in enumerate(self.stages):
-            images = stage(images)
-            maps[str(level)] = images
-        return maps
+        """Compute the levels.  Normalised images (B, 3, H, W) -> maps (B, C, h, w) with keys "0" (finest), "1", …"""
+        maps = self.backbone.feature_maps(images)
+        return OrderedDict((str(level), maps[index]) for level, index in enumerate(self.indices))
+
+    def freeze(self, num_levels: int) -> None:
+        """Do not train the parameters of the first levels, and those without effect on any level."""
+        for parameter, level in zip(self.backbone.parameters(), self.parameter_levels, strict=True):
+            parameter.requires_grad_(num_levels <= level < len(self.indices))
+
+    def _probe(self) -> list[Tensor]:
+        size = max(PROBE_SIZE, self.backbone.min_size)
+        return self.backbone.eval().feature_maps(torch.zeros(1, 3, size, size))
 
 
 class FeaturePyramid(nn.Module):
@@ -50,37 +76,31 @@ class FeaturePyramid(nn.Module):
     T.-Y. Lin et al.: Feature Pyramid Networks for Object Detection, CVPR 2017.
 
     Args:
-        backbone: one of DETECTOR_BACKBONES.
+        backbone: see `create_backbone`; its network must have feature maps of several sizes.
         channels: number of channels of each map of the pyramid.
         frozen_levels: number of frozen levels of the backbone, the finest first.
+        num_levels: number of levels of the backbone, the coarsest maps; the pyramid has one level more.
 
     Attributes:
-        num_levels: number of levels of the backbone; the pyramid has one level more.
         mean, std: normalisation that the backbone weights require, RGB in 0..1.
 
     Raises:
-        ValueError: the backbone is unknown, or `frozen_levels` exceeds the number of levels.
+        ComponentError: the backbone is unknown or has too few levels.
+        ValueError: `frozen_levels` exceeds the number of levels.
     """
 
-    def __init__(self, backbone: str, channels: int, frozen_levels: int = 0) -> None:
-        if backbone not in DETECTOR_BACKBONES:
-            raise ValueError(f"detector.backbone={backbone!r}: unknown; choose one of {', '.join(DETECTOR_BACKBONES)}")
+    def __init__(self, backbone: Spec, channels: int, frozen_levels: int = 0, num_levels: int = 4) -> None:
         super().__init__()
-        self.backbone, self.out_channels = backbone, channels
-        network = models.mobilenet_v3_large(weights=None) if backbone == MOBILENET else create_backbone(backbone)
-        self.mean, self.std = (
-            ((LITE0_MEAN_STD[0],) * 3, (LITE0_MEAN_STD[1],) * 3)
-            if backbone == EFFICIENTNET_LITE0
-            else (IMAGENET_MEAN, IMAGENET_STD)
-        )
-        self.body, widths = split_backbone(backbone, network)
-        self.num_levels = len(widths)
-        if frozen_levels > self.num_levels:
+        self.spec, self.out_channels, self.num_levels = backbone, channels, num_levels
+        network = create_backbone(backbone, key="detector.backbone")
+        self.name, self.mean, self.std = network.name, network.mean.flatten().tolist(), network.std.flatten().tolist()
+        self.body = Levels(network, num_levels)
+        if frozen_levels > num_levels:
             raise ValueError(
-                f"detector.frozen={frozen_levels}: {backbone} has {self.num_levels} levels; set a lower number"
+                f"detector.frozen={frozen_levels}: {self.name} has {num_levels} levels; set a lower number"
             )
-        self.body.stages[:frozen_levels].requires_grad_(False)
-        self.fpn = FeaturePyramidNetwork(list(widths), channels, LastLevelMaxPool())
+        self.body.freeze(frozen_levels)
+        self.fpn = FeaturePyramidNetwork(self.body.channels, channels, LastLevelMaxPool())
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
         """Compute the pyramid.  Normalised images (B, 3, H, W) -> maps (B, channels, h, w), the finest first."""
@@ -94,31 +114,28 @@ class FeaturePyramid(nn.Module):
             FileNotFoundError: the file is missing, or cannot be downloaded.
             ValueError: the file is not a state dict, or belongs to another network.
         """
-        if self.backbone == MOBILENET and weights not in (None, "imagenet"):
-            raise ValueError(f"detector.weights={weights}: not supported by {MOBILENET}; set imagenet or null")
         if weights is None:
             return "scratch"
-        if self.backbone == MOBILENET:
-            network, source = models.mobilenet_v3_large(weights=None), weights
-            network.load_state_dict(imagenet_weights("mobilenet_v3_large")[1])
-        else:
-            network = create_backbone(self.backbone)
-            source = load_weights(network, weights)
-        self.body.load_state_dict(split_backbone(self.backbone, network)[0].state_dict())
+        complete = create_backbone(self.spec)  # with the layers that no level needs, for the check of the file
+        source = load_weights(complete, weights)
+        state = complete.state_dict()
+        self.body.backbone.load_state_dict({name: state[name] for name in self.body.backbone.state_dict()})
         return source
 
 
-def split_backbone(backbone: str, network: Any) -> tuple[StagedBackbone, tuple[int, ...]]:
-    """Split a backbone into stages; return the stages and the number of channels of each feature map."""
-    if backbone == MOBILENET:
-        layers = network.features
-        return StagedBackbone([layers[:14], layers[14:]]), (160, 960)
-    width, network = network.feature_dim, network.network
-    if backbone == EFFICIENTNET_LITE0:
-        blocks = network.blocks
-        return StagedBackbone(
-            [[network.conv_stem, network.bn1, *blocks[:2]], blocks[2:3], blocks[3:5], blocks[5:]]
-        ), LITE0_CHANNELS
-    stem = [network.conv1, network.bn1, network.relu, network.maxpool, network.layer1]
-    widths = (width // 8, width // 4, width // 2, width)
-    return StagedBackbone([stem, [network.layer2], [network.layer3], [network.layer4]]), widths
+def _last_of_each_size(maps: Sequence[Tensor]) -> list[int]:
+    """Index of the last map of each size, in order of decreasing size."""
+    last = {tuple(each.shape[2:]): index for index, each in enumerate(maps)}
+    return sorted(last.values())
+
+
+def _used_parameters(backbone: Backbone, levels: Sequence[Tensor]) -> dict[int, int]:
+    """First level that depends on each parameter, by id of the parameter; parameters without effect are missing."""
+    parameters = list(backbone.parameters())
+    used: dict[int, int] = {}
+    for level, each in enumerate(levels):
+        gradients = torch.autograd.grad(each.sum(), parameters, retain_graph=True, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                used.setdefault(id(parameter), level)
+    return used

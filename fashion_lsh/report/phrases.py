@@ -7,6 +7,9 @@ from typing import Any
 from tabulate import tabulate
 
 from fashion_lsh.data.datasets import get_licence
+from fashion_lsh.models.backbones.create import timm_licence
+from fashion_lsh.models.backbones.packaged import PACKAGED
+from fashion_lsh.models.backbones.weights import LIBRARY_WEIGHTS
 from fashion_lsh.search.policy import SearchPolicy
 
 METHODS = {  # baselines of every score table
@@ -31,7 +34,7 @@ TORCHVISION = (
     "whose images are provided for non-commercial research and education. Whether these terms apply to trained weights "
     "is not settled: seek permission before commercial use."
 )
-LITE0 = "ImageNet weights of EfficientNet-Lite0 (Apache-2.0), trained on the images of ImageNet."
+LITE = "ImageNet weights of EfficientNet-Lite (Apache-2.0), trained on the images of ImageNet."
 BOX_SELECTION = {
     "given": "highest IoU with the annotated box, at least 0.5",
     "best": "highest score",
@@ -119,12 +122,17 @@ def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
 
 def describe_weights(backbone: Mapping[str, Any]) -> str:
     """Describe the initial weights of the backbone and their licence."""
-    weights = backbone["weights"]
+    weights, name = backbone["weights"], backbone_name(backbone)
     if weights is None:
         return "The backbone was trained from scratch, without third-party weights."
-    if weights != "imagenet":
+    if weights not in LIBRARY_WEIGHTS:
         return "The backbone was initialised from a weights file; its licence is not recorded."
-    return f"The backbone was initialised from {LITE0 if backbone['name'] == 'efficientnet_lite0' else TORCHVISION}"
+    if name in PACKAGED:
+        return f"The backbone was initialised from {LITE}"
+    library = backbone.get("library")
+    if licence := timm_licence(f"{library}/{name}" if library else backbone["name"]):
+        return f"The backbone was initialised from weights of timm ({name}); their licence in timm: {licence}."
+    return f"The backbone was initialised from {TORCHVISION}"
 
 
 def describe_image_licence(source: str) -> str:

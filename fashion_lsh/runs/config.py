@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from fashion_lsh.io.targets import Spec, accepts_any, constructor_parameters, import_target
 from fashion_lsh.metrics.results import CropMode
+from fashion_lsh.models.backbones.create import default_image_size
 
 # Experiments may set parameters of this class for every `hash=`, see `resolve_config`.
 HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"
@@ -15,7 +16,11 @@ BatchLimit = PositiveInt | Annotated[float, Field(gt=0, le=1)]  # number of batc
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove the training settings of an untrained hash layer, since experiments set these keys for every `hash=`."""
+    """Write the backbone as classifier and hash head receive it, and remove settings without effect.
+
+    The training settings of an untrained hash layer are removed, since experiments set these keys for every `hash=`.
+    """
+    config = {**config, **_resolve_backbone(config)}
     hash_config = config["hash"]
     if not hash_config or "_target_" not in hash_config:
         return {**config, "hash": None}
@@ -29,9 +34,36 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _resolve_backbone(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups that depend on the backbone, which is `library/name`, or a mapping of its class and arguments.
+
+    data.image_size=null is replaced by the size with which the weights of the backbone were trained.
+    """
+    if "backbone" not in config:
+        return {}
+    backbone = config["backbone"]
+    name = spec = backbone["name"]
+    if library := backbone.get("library"):
+        spec = f"{library}/{name}"
+    if target := backbone.get("_target_"):
+        known = {key.partition(".")[2] for key in SCHEMA if key.startswith("backbone.")} | {"name"}
+        name = spec = {"_target_": target} | {
+            key: value for key, value in backbone.items() if key not in known and key != "_target_"
+        }
+        backbone = {key: value for key, value in backbone.items() if key in known}
+    stages = {stage: config[stage] for stage in ("classifier", "hash") if "backbone" in (config[stage] or {})}
+    resolved = {"backbone": {**backbone, "name": name}}
+    resolved |= {stage: {**node, "backbone": spec} for stage, node in stages.items()}
+    if config["data"].get("image_size", 0) is None:
+        size = {"image_size": default_image_size(spec)}
+        resolved |= {stage: {**resolved[stage], **size} for stage in stages} | {"data": {**config["data"], **size}}
+    return resolved
+
+
 SCHEMA: dict[str, Any] = {  # settings that no constructor of this package receives
     "name": str, "seed": NonNegativeInt, "overwrite": bool, "runs": str, "jobs": str | None,
     "cache": Literal["version", "any"],
+    "backbone.library": Literal["timm", "torchvision"],
     "backbone.weights": str | None, "backbone.frozen": bool, "backbone.lr_factor": PositiveFloat,
     "backbone.cached_views": Literal["auto"] | NonNegativeInt,
     "crop.eval_modes": list[CropMode],

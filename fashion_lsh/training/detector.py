@@ -10,6 +10,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from fashion_lsh.data.detection_data import DetectionBatch, Level
+from fashion_lsh.io.targets import Spec
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.training.module import TrainingModule
 from fashion_lsh.training.optimizers import ADAMW, Optim
@@ -36,7 +37,7 @@ class Detector(TrainingModule):
 
     def __init__(
         self,
-        backbone: str = "resnet18",
+        backbone: Spec = "resnet18",
         classes: Sequence[str] = ("garment",),
         level: Level = "garment",
         epochs: PositiveInt = 8,

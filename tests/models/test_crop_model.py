@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.protocol import encode_all
+from fashion_lsh.models.backbones import Backbone
 from fashion_lsh.models.checkpoints import load_model, save_model
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import encode
@@ -27,6 +28,13 @@ both_models = pytest.mark.parametrize("module_class", [Classifier, HashHead])
 def _cached_model(module_class: type[CropModule]) -> CropModel:
     torch.manual_seed(0)
     return module_class(**make_arguments(module_class)).model.eval()  # type: ignore[arg-type]
+
+
+class FixedSize(Backbone):
+    """Own backbone for images of 48 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__("fixed", torch.nn.Flatten(), 3 * 48**2, 32, fixed_size=48)
 
 
 def make_model(module_class: type[CropModule]) -> CropModel:
@@ -94,6 +102,9 @@ def test_crops_too_small_for_the_backbone_are_rejected(module_class: type[CropMo
         module_class(**make_arguments(module_class, image_size=31))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"data\.image_size=62: alexnet .*\b63\b"):
         module_class(**make_arguments(module_class, image_size=62, backbone="alexnet"))  # type: ignore[arg-type]
+    own = f"{__name__}.FixedSize"
+    with pytest.raises(ValueError, match=r"data\.image_size=32: .*FixedSize .*data\.image_size=48"):
+        module_class(**make_arguments(module_class, image_size=32, backbone=own))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("other", [Classifier, HashHead])

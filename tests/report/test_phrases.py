@@ -103,12 +103,19 @@ def test_every_baseline_is_described() -> None:
 @pytest.mark.parametrize(
     ("name", "weights", "expected"),
     [("resnet18", None, "from scratch"), ("resnet18", "/a/b.pth", "weights file"),
-     ("resnet18", "imagenet", "non-commercial"), ("efficientnet_lite0", "imagenet", "Apache-2.0")],
+     ("resnet18", "imagenet", "non-commercial"), ("efficientnet_lite0", "imagenet", "Apache-2.0"),
+     ("convnextv2_atto", "pretrained", "cc-by-nc-4.0"), ("my_parts.Encoder", "weights.pth", "weights file")],
 )  # fmt: skip
 def test_weights_are_described_with_their_licence(name: str, weights: str | None, expected: str) -> None:
     description = describe_weights({"name": name, "weights": weights})
     assert expected in description
     assert "/a" not in description
+
+
+def test_library_of_the_weights_is_named() -> None:
+    backbone = {"name": "resnet18", "weights": "pretrained"}
+    assert "apache-2.0" in describe_weights({**backbone, "library": "timm"})
+    assert "torchvision" in describe_weights({**backbone, "library": "torchvision"})
 
 
 @pytest.mark.parametrize(

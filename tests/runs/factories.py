@@ -37,7 +37,7 @@ HASH_ARGUMENTS = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf":
 RERANK = SearchPolicy("rerank", 1, 200, **POLICY_DEFAULTS)
 
 
-def tiny_backbone(name: str) -> Backbone:
+def tiny_backbone(name: str, image_size: int = 32) -> Backbone:
     return Backbone(name, nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.AdaptiveAvgPool2d(2), nn.Flatten()), 16, 32)
 
 

@@ -184,10 +184,49 @@ def test_training_keys_are_dropped_for_untrained_hash_layers() -> None:
         assert resolve_config({"seed": 1, "hash": given_hash}) == {"seed": 1, "hash": expected}
 
 
+def resolve_with_backbone(backbone: dict[str, Any], image_size: int | None = 64) -> dict[str, Any]:
+    """Resolve a config in which the stages interpolate the name of the backbone and the size of the images."""
+    stage = {"backbone": backbone["name"], "image_size": image_size}
+    data = {"image_size": image_size, "workers": 1}
+    return resolve_config(
+        {"backbone": backbone, "data": data, "classifier": stage, "hash": {**stage, "_target_": HASH}}
+    )
+
+
+HASH = "fashion_lsh.training.hash_head.HashHead"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name", "spec"),
+    [
+        ({"name": "resnet18"}, "resnet18", "resnet18"),
+        ({"name": "resnet18", "library": "timm"}, "resnet18", "timm/resnet18"),
+        ({"name": "vgg16", "library": "torchvision"}, "vgg16", "torchvision/vgg16"),
+        ({"name": "mine.Encoder", "_target_": "mine.Encoder", "width": 8, "frozen": True},
+         {"_target_": "mine.Encoder", "width": 8}, {"_target_": "mine.Encoder", "width": 8}),
+    ],
+)  # fmt: skip
+def test_stages_receive_library_and_class_of_the_backbone(backbone: dict[str, Any], name: Any, spec: Any) -> None:
+    config = resolve_with_backbone(backbone)
+    assert config["backbone"]["name"] == name
+    assert config["classifier"]["backbone"] == config["hash"]["backbone"] == spec
+    assert config["classifier"]["image_size"] == config["data"]["image_size"] == 64
+    assert not {"_target_", "width"} & config["backbone"].keys()
+
+
+def test_size_of_the_images_without_a_value_is_that_of_the_weights() -> None:
+    config = resolve_with_backbone({"name": "vit_small_patch14_dinov2", "library": "timm"}, image_size=None)
+    for group in ("data", "classifier", "hash"):
+        assert config[group]["image_size"] == 518
+    assert config["data"]["workers"] == 1
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [({"overwrite": "no"}, "overwrite='no'"), ({"seed": -1}, "seed=-1"), ({"name": None}, "name=None"),
-     ({"backbone": {"weights": 5}}, "backbone.weights=5"), ({"logger": {"tags": "foo"}}, "logger.tags='foo'"),
+     ({"backbone": {"weights": 5}}, "backbone.weights=5"),
+     ({"backbone": {"library": "keras"}}, "backbone.library='keras'"),
+     ({"logger": {"tags": "foo"}}, "logger.tags='foo'"),
      ({"trainer": {"patience": "two"}}, "trainer.patience='two'"),
      ({"trainer": {"limit_val_batches": 0}}, "trainer.limit_val_batches=0"),
      ({"trainer": {"mode": "best"}}, "trainer.mode='best'")],

@@ -21,7 +21,7 @@ from fashion_lsh.training.fitting import fit
 from tests.models.factories import make_arguments
 
 
-def tiny_backbone(name: str) -> Backbone:
+def tiny_backbone(name: str, image_size: int = 32) -> Backbone:
     """Return a small, fast network with batch statistics and dropout."""
     layers = [nn.Conv2d(3, 8, 5, stride=4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
     return Backbone(name, nn.Sequential(*layers, nn.Dropout(0.3)), 32, 32)

@@ -45,7 +45,7 @@ def setup(run_data: RunData) -> list[Block]:
 
 def _describe_initialisation(backbone: Mapping[str, Any]) -> str:
     weights = backbone["weights"]
-    descriptions = {None: "from scratch", "imagenet": "from ImageNet weights"}
+    descriptions = {None: "from scratch", "imagenet": "from ImageNet weights", "pretrained": "from pretrained weights"}
     frozen = "; frozen, only the head is trained" if backbone.get("frozen") else ""
     return (descriptions[weights] if weights in descriptions else f"from the file {Path(weights).name}") + frozen
 

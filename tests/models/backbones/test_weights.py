@@ -1,74 +1,29 @@
-"""Backbones: input, features and loading of weights."""
+"""Weights: files of torchvision, timm and OpenCLIP, and files that do not fit."""
 
-import functools
-import re
 import socket
-import warnings
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
-from torchvision import models
-from torchvision.transforms.v2.functional import normalize
+from safetensors.torch import save_file
+from torch import Tensor
 
-from fashion_lsh.models.backbones import BACKBONES, Backbone, create_backbone, load_weights
+from fashion_lsh.models.backbones import create_backbone, load_weights
+from tests.models.backbones.factories import (
+    cached_backbone,
+    random_images,
+    save,
+    torchvision_features,
+    torchvision_network,
+)
 
-FEATURE_DIMS = dict(zip(BACKBONES, (512, 512, 2048, 2048, 4096, 4096, 4096, 1024, 1280), strict=True))
 QUICK = ("resnet18", "alexnet", "googlenet")  # other backbones need a gigabyte of weights and test the same code
-WEIGHT_FILES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES[:-1]]
-
-
-@functools.cache
-def cached_backbone(name: str) -> Backbone:
-    torch.manual_seed(0)
-    return create_backbone(name)
-
-
-def random_images(size: int | tuple[int, int], batch: int = 2) -> Tensor:
-    height, width = (size, size) if isinstance(size, int) else size
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
-
-
-def torchvision_network(name: str) -> nn.Module:
-    """torchvision's network with random batch statistics; GoogLeNet with its auxiliary classifiers."""
-    torch.manual_seed(1)
-    options: dict[str, Any] = {"transform_input": True, "init_weights": True} if name == "googlenet" else {}
-    network: nn.Module = models.get_model(name, weights=None, **options)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 2)
-    return network.eval()
-
-
-def normalised(images: Tensor) -> Tensor:
-    """Reference of the fused normalisation.  (B, 3, H, W) uint8 -> float32."""
-    pixels: Tensor = normalize(images / 255, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
-    return pixels
-
-
-@torch.no_grad()
-def torchvision_features(network: nn.Module, images: Tensor) -> Tensor:
-    """Input of the last layer of a torchvision network.  (B, 3, H, W) uint8 -> (B, D)."""
-    features: list[Tensor] = []
-    last = network.get_submodule("fc" if hasattr(network, "fc") else "classifier.6")
-    handle = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
-    network(normalised(images))
-    handle.remove()
-    return features[0]
-
-
-def save(state: Any, path: Path) -> str:
-    torch.save(state, path)
-    return str(path)
+WEIGHT_FILES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet50", "vgg16", "vgg16_bn"))]
 
 
 @pytest.fixture
@@ -77,101 +32,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbone_gives_one_vector_per_image(name: str, training: bool) -> None:
-    backbone = cached_backbone(name).train(training)
-    for size in (backbone.min_size, 64):
-        features = backbone(random_images(size))
-        assert features.shape == (2, backbone.feature_dim)
-        assert features.dtype == torch.float32
-        assert features.isfinite().all()
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbone_attributes(name: str) -> None:
-    backbone = cached_backbone(name)
-    assert (backbone.name, backbone.feature_dim) == (name, FEATURE_DIMS[name])
-    assert backbone.min_size == (63 if name == "alexnet" else 32)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("name", BACKBONES)
-def test_features_do_not_depend_on_dtype_or_batch(name: str) -> None:
-    backbone = cached_backbone(name).eval()
-    images = random_images(64)
-    features = backbone(images)
-    assert torch.equal(features, backbone(images.float()))
-    one_by_one = torch.cat([backbone(images[:1]), backbone(images[1:])])
-    spread = features.std().item()  # the scale of features differs between random networks
-    torch.testing.assert_close(features, one_by_one, rtol=1e-3, atol=1e-3 * spread)
-    assert (features[0] - features[1]).abs().max() > 10 * (features - one_by_one).abs().max()
-
-
-@torch.no_grad()
-@settings(max_examples=15, deadline=None)
-@given(st.integers(32, 80), st.integers(32, 80))
-def test_non_square_images_are_accepted(height: int, width: int) -> None:
-    backbone = cached_backbone("resnet18").eval()
-    images = random_images((height, width), batch=1)
-    features = backbone(images)
-    assert features.shape == (1, 512)
-    torch.testing.assert_close(features, backbone.network(normalised(images)), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("name", "rates"),
-    [("resnet18", []), ("alexnet", [0.5, 0.5]), ("vgg16", [0.5, 0.5]), ("vgg16_bn", [0.5, 0.5]), ("googlenet", [0.2])],
-)
-def test_dropout_rates_equal_torchvision(name: str, rates: list[float]) -> None:
-    assert [module.p for module in cached_backbone(name).modules() if isinstance(module, nn.Dropout)] == rates
-
-
-def test_features_are_float32_under_autocast() -> None:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert cached_backbone("resnet18").eval()(random_images(32)).dtype == torch.float32
-
-
-def test_same_seed_gives_the_same_weights() -> None:
-    torch.manual_seed(0)
-    second = create_backbone("googlenet").state_dict()
-    torch.manual_seed(0)
-    assert all(torch.equal(value, second[name]) for name, value in create_backbone("googlenet").state_dict().items())
-
-
-def test_create_backbone_emits_no_warning() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        create_backbone("googlenet")
-
-
-def test_unknown_backbone_lists_known_names() -> None:
-    with pytest.raises(ValueError, match=r"backbone.name='resnet19'.*resnet18, .*efficientnet_lite0"):
-        create_backbone("resnet19")
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_too_small_image_is_rejected(name: str) -> None:
-    backbone = cached_backbone(name)
-    below = backbone.min_size - 1
-    with pytest.raises(ValueError, match=rf"70 x {below} pixels: {name} .*data\.image_size"):
-        backbone(random_images((70, below)))
-
-
-@pytest.mark.parametrize("name", ["alexnet", "vgg16", "vgg16_bn"])
-def test_network_fails_for_images_below_min_size(name: str) -> None:
-    backbone = cached_backbone(name)
-    with pytest.raises(RuntimeError, match="too small"):
-        backbone.network(torch.zeros(2, 3, backbone.min_size - 1, backbone.min_size - 1))
-
-
-@pytest.mark.parametrize("shape", [(3, 64, 64), (2, 1, 64, 64), (2, 64, 64, 3), (2, 3, 64, 64, 1)])
-def test_wrong_shape_is_rejected(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=re.escape(str(shape))):
-        cached_backbone("resnet18")(torch.zeros(shape))
 
 
 def test_backbone_is_unchanged_without_weights() -> None:
@@ -302,3 +162,90 @@ def test_path_and_reason_are_in_the_error_if_the_download_fails(
     for part in ("resnet50-11ad3fa6.pth", str(error), str(hub), "weights=null"):
         assert part in str(caught.value)
     assert socket.getdefaulttimeout() is None
+
+
+def openclip_state(network: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of an OpenCLIP model around an image encoder, with text encoder and projection."""
+    others = {"logit_scale": torch.ones(()), "logit_bias": torch.ones(()), "text.token_embedding": torch.ones(9, 4),
+              "text.transformer.resblocks.0.ln_1.weight": torch.ones(4), "visual.head.proj.weight": torch.ones(4, 4),
+              "text.norm.weight": torch.ones(4)}  # fmt: skip
+    return {f"visual.trunk.{name}": value for name, value in network.items()} | others
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "timm/vit_tiny_patch16_224",
+        "timm/convnext_atto",
+        pytest.param("timm/vit_base_patch16_siglip_224", marks=pytest.mark.slow),
+    ],
+)
+def test_image_encoder_of_openclip_is_loaded(name: str, suffix: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = timm.create_model(name.removeprefix("timm/"))  # at 224 pixels, with classifier
+    state, file = openclip_state(network.state_dict()), tmp_path / f"open_clip_model{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(state, file)
+    same_size, smaller = create_backbone(name, 224), create_backbone(name, 64)
+    assert load_weights(same_size, str(file)) == file.name
+    expected = network.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in same_size.network.state_dict().items())
+    load_weights(smaller, str(file))  # the position embedding of a ViT is interpolated
+    if "vit" in name:
+        assert smaller.network.pos_embed.shape[1] < expected["pos_embed"].shape[1]
+    assert torch.equal(list(smaller.network.parameters())[-1], list(same_size.network.parameters())[-1])
+
+
+OPENAI_NAMES = {
+    "cls_token": "class_embedding", "pos_embed": "positional_embedding", "patch_embed.proj": "conv1",
+    "norm_pre": "ln_pre", "norm.": "ln_post.", "blocks": "transformer.resblocks", "attn.qkv.": "attn.in_proj_",
+    "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "norm1": "ln_1", "norm2": "ln_2",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_image_encoder_of_clip_is_loaded(tmp_path: Path) -> None:
+    network = create_backbone("timm/vit_base_patch32_clip_224", 64).network
+    state = {"logit_scale": torch.ones(()), "visual.proj": torch.ones(768, 512)}
+    for name, value in network.state_dict().items():
+        for timm_name, clip_name in OPENAI_NAMES.items():
+            name = name.replace(timm_name, clip_name)
+        state[f"visual.{name}"] = value.squeeze(0).squeeze(0) if name.endswith("embedding") else value
+    backbone = create_backbone("timm/vit_base_patch32_clip_224", 64)
+    load_weights(backbone, save(state, tmp_path / "clip.pth"))
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in backbone.network.state_dict().items())
+
+
+def test_position_embedding_of_torchvision_is_interpolated(tmp_path: Path) -> None:
+    state = create_backbone("torchvision/vit_b_32", 96).network.state_dict()
+    backbone = create_backbone("torchvision/vit_b_32", 64)
+    load_weights(backbone, save(state, tmp_path / "vit.pth"))
+    assert torch.equal(backbone.network.get_parameter("conv_proj.weight"), state["conv_proj.weight"])
+    position = backbone.network.get_parameter("encoder.pos_embedding")
+    assert torch.equal(position[:, :1], state["encoder.pos_embedding"][:, :1])
+
+
+def test_file_that_fits_only_partly_is_refused_with_the_number_of_misfits(tmp_path: Path) -> None:
+    """ConvNeXt-V2 has the tensors of ConvNeXt, further ones, and no layer scale."""
+    state = timm.create_model("convnext_atto").state_dict()
+    backbone = create_backbone("timm/convnextv2_atto", 64)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    missing = len(backbone.network.state_dict().keys() - state.keys())
+    unknown = len({name for name in state if not name.startswith("head.")} - backbone.network.state_dict().keys())
+    with pytest.raises(ValueError, match=rf"convnext\.pth: .*convnextv2_atto \({missing + unknown} mismatches"):
+        load_weights(backbone, save(state, tmp_path / "convnext.pth"))
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+@settings(max_examples=20, deadline=None)
+@given(removed=st.sets(st.integers(0, 119), min_size=1, max_size=30), prefix=st.sampled_from(["", "visual.trunk."]))
+def test_every_missing_tensor_is_counted(
+    removed: set[int], prefix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    backbone = cached_backbone("resnet18")
+    names = [name for name in backbone.network.state_dict() if "num_batches" not in name]
+    missing = {names[number % len(names)] for number in removed}
+    state = {f"{prefix}{name}": value for name, value in backbone.network.state_dict().items() if name not in missing}
+    path = save(state, tmp_path_factory.getbasetemp() / "partial.pth")
+    with pytest.raises(ValueError, match=rf"partial\.pth: .*\({len(missing)} mismatches"):
+        load_weights(backbone, path)

