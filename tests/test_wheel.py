@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BUILD = "import sys, setuptools.build_meta as backend; backend.build_wheel(sys.argv[1])"
-SOURCES = ("fashion_lsh", "conf", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("fashion_lsh", "conf", "hydra_plugins", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 FEW_IMAGES = ["data=folder", "data.image_size=32", "data.samples_per_epoch=32", "data.batch_size=16", "data.workers=0",
               "backbone.weights=null", "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
 
