@@ -108,7 +108,7 @@ class OptunaSweeper(Sweeper):
                 raise SearchError(f"hydra.sweeper.{name}={value}: set 1 or more")
         metric = OmegaConf.select(self.config, "sweep.metric")
         if not metric:
-            raise SearchError(f"sweep.metric={metric}: set the score on val to optimise, {EXAMPLES}")
+            raise SearchError(f"sweep.metric=null: set the score on val to optimise, {EXAMPLES}")
         try:
             check_objective(metric)
         except ValueError as error:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -48,6 +49,7 @@ class SweepSummary(Callback):
         self.record_dir: Path | None = None  # folder for the results of jobs; None outside sweeps
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _check_plugins(config)
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.record_dir = Path(tempfile.mkdtemp(prefix=".sweep-", dir=folder))
@@ -127,6 +129,15 @@ def print_user_errors(task: Callable[[DictConfig], R]) -> Callable[[DictConfig],
             sys.exit(1)
 
     return wrapper
+
+
+def _check_plugins(config: DictConfig) -> None:
+    """Exit with 1 if launcher or sweeper are not installed; Hydra ignores other exceptions of callbacks."""
+    for group in ("launcher", "sweeper"):
+        target = OmegaConf.select(config, f"hydra.{group}._target_") or "hydra.main"
+        if find_spec(".".join(target.split(".")[:2])) is None:
+            sys.stderr.write(f"hydra/{group}: {target} is not installed; install the extra sweeps\n")
+            sys.exit(1)
 
 
 def _prepare_process(config: DictConfig) -> None:

@@ -155,8 +155,8 @@ def test_interrupted_trials_are_repeated(search: Search) -> None:
     with pytest.raises(KeyboardInterrupt):
         search(SPACE, n_trials=2, score=interrupt)
     jobs = search(SPACE, n_trials=2)
-    assert [rate(job) for job in jobs][0] == rate(interrupted[0])
     assert len(jobs) == 2
+    assert jobs[0] == interrupted[0][-1:]
 
 
 def test_equal_trials_of_a_batch_share_a_job(search: Search) -> None:

@@ -216,6 +216,16 @@ def test_finished_single_run_removes_the_failure_of_its_job(tmp_path: Path) -> N
     assert len(failed_jobs(tmp_path / "winter")) == 2
 
 
+def test_missing_launcher_is_reported_with_its_extra(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("launcher", "sweeper"):
+        node = {"hydra": {group: {"_target_": "hydra_plugins.not_installed.module.Plugin"}}}
+        with pytest.raises(SystemExit, match="1"):
+            SweepSummary().on_multirun_start(OmegaConf.merge(config(tmp_path, 0), node))  # type: ignore[arg-type]
+        assert f"hydra/{group}: hydra_plugins.not_installed.module.Plugin" in (error := capsys.readouterr().err)
+        assert "extra sweeps" in error
+    assert not list(tmp_path.iterdir())
+
+
 def test_threads_of_a_job_are_those_of_its_environment() -> None:
     before = torch.get_num_threads()
     try:
