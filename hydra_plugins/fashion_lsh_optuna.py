@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fashion_lsh.optuna")  # Hydra logs only warnings of its plugins
 
 DATABASE = "optuna.db"  # in the folder of the sweep, runs/.sweeps/<name>
+QUEUED = "fixed_params"  # attribute of a trial that repeats another one
 Space = dict[str, "BaseDistribution"]
 
 
@@ -62,8 +63,7 @@ class OptunaSweeper(Sweeper):
         params: Mapping[str, Any] | None = None,
     ) -> None:
         self.n_trials, self.direction, self.max_batch_size = n_trials, direction, max_batch_size
-        self.seed, self.params = seed, dict(params or {})
-        self.num_jobs = 0
+        self.seed, self.params, self.num_jobs = seed, dict(params or {}), 0
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context: HydraContext = hydra_context
@@ -167,9 +167,10 @@ class OptunaSweeper(Sweeper):
         _repeat_unfinished(study, space)
         num_missing = self.n_trials - _count(study)["COMPLETE"]
         while num_missing > 0:
+            # one seed per proposal: otherwise a resumed search would repeat its first proposals
+            num_proposed = sum(QUEUED not in trial.system_attrs for trial in study.get_trials(deepcopy=False))
             study.sampler = optuna.samplers.TPESampler(
-                seed=self.seed + len(study.trials),  # so that a resumed search does not repeat its first proposals
-                constant_liar=self.max_batch_size > 1,
+                seed=self.seed + num_proposed, constant_liar=self.max_batch_size > 1
             )
             trials = [study.ask(space) for _ in range(min(self.max_batch_size, num_missing))]
             self._run(study, trials, fixed)
@@ -228,7 +229,7 @@ def _repeat_unfinished(study: "Study", space: Space) -> None:
         study.tell(trial.number, state=TrialState.FAIL)
     trials = study.get_trials()
     known = [trial.params for trial in trials if trial.state == TrialState.COMPLETE]
-    known += [trial.system_attrs["fixed_params"] for trial in trials if trial.state == TrialState.WAITING]
+    known += [trial.system_attrs[QUEUED] for trial in trials if trial.state == TrialState.WAITING]
     for trial in trials:
         if trial.state == TrialState.FAIL and trial.params.keys() == space.keys() and trial.params not in known:
             known.append(trial.params)

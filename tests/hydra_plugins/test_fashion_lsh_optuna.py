@@ -154,9 +154,9 @@ def test_interrupted_trials_are_repeated(search: Search) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         search(SPACE, n_trials=2, score=interrupt)
-    jobs = search(SPACE, n_trials=2)
-    assert len(jobs) == 2
+    jobs = search(SPACE, n_trials=3)
     assert jobs[0] == interrupted[0][-1:]
+    assert jobs == search("name=uninterrupted", SPACE, n_trials=3)
 
 
 def test_equal_trials_of_a_batch_share_a_job(search: Search) -> None:
