@@ -70,6 +70,13 @@ def test_installed_wheel_trains_and_searches_in_an_empty_folder(program: Path, s
     assert "predicted category" in run(program, tmp_path, "search", "runs/latest", "street.png", "--k", 3)
 
 
+def test_the_wheel_has_the_sweeper(program: Path, tmp_path: Path) -> None:
+    command = [program, "train", "-m", "hydra/sweeper=optuna", "hash.bits=24,48"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250, env=dict(os.environ))
+    assert done.returncode == 2
+    assert "sweep.metric=null" in done.stderr  # raised by the sweeper
+
+
 def test_config_folder_of_the_user_is_added(program: Path, tmp_path: Path) -> None:
     (tmp_path / "my_conf/experiment").mkdir(parents=True)
     (tmp_path / "my_conf/experiment/mine.yaml").write_text("# @package _global_\nname: mine\n")
