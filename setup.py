@@ -3,6 +3,6 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["fashion_lsh*"]), "fashion_lsh.conf"],
+    packages=[*find_packages(include=["fashion_lsh*"]), "fashion_lsh.conf", "hydra_plugins"],
     package_dir={"fashion_lsh.conf": "conf"},  # the config files are not inside the package folder in a checkout
 )

@@ -1,10 +1,15 @@
 """Every config file in conf/ can be composed, and the keys bind to the constructor in `_target_`."""
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
@@ -61,6 +66,34 @@ def test_name_of_a_backbone_config_is_a_network(name: str) -> None:
     backbone = compose_config(f"backbone={name}")["backbone"]
     assert backbone["name"] == name
     assert create_backbone(backbone["name"], 64).name == name
+
+
+@pytest.mark.parametrize("file", sorted(CONF.glob("hydra/*/[!_]*.yaml")), ids=lambda file: file.stem)
+def test_plugin_config_matches_its_constructor(file: Path) -> None:
+    """Each launcher and sweeper is one that Hydra accepts, and gets the arguments in its file."""
+    group = str(file.parent.relative_to(CONF))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [f"{group}={file.stem}"], return_hydra_config=True)
+    node = cast(dict[str, Any], OmegaConf.to_container(cfg.hydra[file.parent.name], resolve=False))
+    arguments = {name: value for name, value in node.items() if name != "_target_"}
+    plugin = import_target(node["_target_"])
+    assert plugin in Plugins.instance().discover(Sweeper if "sweeper" in group else Launcher)
+    bind(plugin, arguments, group)
+    written = yaml.safe_load(file.read_text())
+    written.pop("defaults", None)
+    assert written.items() <= node.items()
+    if file.stem == "optuna":
+        parameters = constructor_parameters(plugin)
+        assert {**arguments, "params": None} == {name: each.default for name, each in parameters.items()}
+
+
+def test_jobs_of_submitit_local_have_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for variables, expected in (({}, "1"), ({"OMP_NUM_THREADS": "3"}, "3")):
+        monkeypatch.setattr("os.environ", os.environ | variables)
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("train", ["hydra/launcher=submitit_local"], return_hydra_config=True)
+        assert expected == cfg.hydra.job.env_set.OMP_NUM_THREADS
 
 
 def test_defaults_of_conf_and_constructors_are_equal() -> None:

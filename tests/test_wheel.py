@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BUILD = "import sys, setuptools.build_meta as backend; backend.build_wheel(sys.argv[1])"
-SOURCES = ("fashion_lsh", "conf", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("fashion_lsh", "conf", "hydra_plugins", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 FEW_IMAGES = ["data=folder", "data.image_size=32", "data.samples_per_epoch=32", "data.batch_size=16", "data.workers=0",
               "backbone.weights=null", "trainer=smoke", "logger=csv", "classifier.epochs=1"]  # fmt: skip
 
@@ -68,6 +68,13 @@ def test_installed_wheel_trains_and_searches_in_an_empty_folder(program: Path, s
     assert (tmp_path / "runs/latest/metrics.json").exists()
     shutil.copy(ROOT / "docs/street.png", tmp_path)
     assert "predicted category" in run(program, tmp_path, "search", "runs/latest", "street.png", "--k", 3)
+
+
+def test_the_wheel_has_the_sweeper(program: Path, tmp_path: Path) -> None:
+    command = [program, "train", "-m", "hydra/sweeper=optuna", "hash.bits=24,48"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250, env=dict(os.environ))
+    assert done.returncode == 2
+    assert "sweep.metric=null" in done.stderr  # raised by the sweeper
 
 
 def test_config_folder_of_the_user_is_added(program: Path, tmp_path: Path) -> None:

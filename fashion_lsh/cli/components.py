@@ -20,6 +20,7 @@ from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import check_accelerator
 from fashion_lsh.report.sections.own import create_section
 from fashion_lsh.runs.config import check, resolve_config
+from fashion_lsh.runs.objective import check_objective
 from fashion_lsh.runs.trackers import resolve_trackers
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.training.callbacks import create_callbacks
@@ -97,6 +98,8 @@ def build_components(cfg: DictConfig) -> Components:
     hash_head = _hash_head(config["hash"], data.categories) if config["hash"] else None
     if isinstance(hash_head, HashHead):
         hash_head.check_data(data)
+    if config["sweep"]["metric"]:
+        check_objective(config["sweep"]["metric"], isinstance(hash_head, HashHead))
     policy.check(_bits(hash_head) if hash_head else None, len(data.categories))
     return Components(config, data, scenes, detector, classifier, hash_head, policy, evaluators)
 

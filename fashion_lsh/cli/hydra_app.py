@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -32,6 +33,10 @@ OPTIONS = """arguments:
   -m, --multirun       run all combinations of comma-separated values
   --config-dir FOLDER  add your own config groups
   --hydra-help         further options of Hydra"""
+
+# The files of conf/hydra/launcher have the names of the plugins' own configs, against which Hydra checks them.
+# Jobs of a launcher import this module, too.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def conf_folder() -> Path:

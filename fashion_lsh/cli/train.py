@@ -15,6 +15,7 @@ from fashion_lsh.report.detection_tiles import detection_tiles
 from fashion_lsh.report.page import ensure_report
 from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.job_file import load_results
+from fashion_lsh.runs.objective import objective
 from fashion_lsh.runs.results import write_results
 from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.runs.training_run import TrainingRun
@@ -26,7 +27,11 @@ log = logging.getLogger(__name__)
 
 @print_user_errors
 def main(cfg: DictConfig) -> float | None:
-    """Train and evaluate a run, reusing trained stages and resuming an interrupted one; return the category mAP@100."""
+    """Train and evaluate a run, reusing trained stages and resuming an interrupted one.
+
+    Returns:
+        The score on val named by `sweep.metric`; without it, the category mAP@100 of the queries.
+    """
     components = build_components(cfg)
     run = TrainingRun.open(components.config, components.data)
     results = load_results(run)
@@ -36,7 +41,8 @@ def main(cfg: DictConfig) -> float | None:
         results = run.result_file.results
     ensure_report(run)
     log.info("\n%s\n\n%s", describe_run(results, components.config), run.summary)
-    return results.value(SEARCH, "map", 100, relevance="category")
+    metric = components.config["sweep"]["metric"]
+    return objective(results, metric) if metric else results.value(SEARCH, "map", 100, relevance="category")
 
 
 def train(run: TrainingRun, components: Components) -> None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 log = logging.getLogger(__name__)
 
@@ -67,18 +68,24 @@ def check_disk_space(folder: Path, required_bytes: int) -> None:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path, wait: bool = False) -> Iterator[None]:
     """Lock a folder for one process, with a lock file next to the folder. Symlinks are resolved first.
 
+    The lock is released at the end of the block, or when the process ends; the lock file remains.
+
+    Args:
+        folder: folder to lock; it need not exist.
+        wait: whether to wait until another process releases the lock.
+
     Raises:
-        ValueError: another process holds the lock.
+        ValueError: another process holds the lock, and `wait` is False.
         OSError: the file system does not support locks.
     """
     resolved = folder.resolve()
     resolved.parent.mkdir(parents=True, exist_ok=True)
     with (resolved.parent / f".{resolved.name}.lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file, folder, wait)
         except BlockingIOError as error:
             raise ValueError(f"{folder} is in use by another process; wait until that process has ended") from error
         except OSError as error:
@@ -86,7 +93,20 @@ def folder_lock(folder: Path) -> Iterator[None]:
             raise OSError(
                 f"{folder} cannot be locked ({reason}); choose a file system that supports locks (runs=...)"
             ) from error
-        yield
+        try:
+            yield
+        finally:  # closing the file is not enough: loader processes started in the block have copies of it
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _lock(file: IO[str], folder: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not wait:
+            raise
+        log.info("Waiting for another process that uses %s", folder)
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def update_symlink(link: Path, target: Path) -> None:

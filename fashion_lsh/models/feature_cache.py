@@ -13,7 +13,7 @@ import torch
 
 from fashion_lsh.data.features import Features
 from fashion_lsh.data.loaders import build_image_loader
-from fashion_lsh.io.files import atomic_write, check_disk_space
+from fashion_lsh.io.files import atomic_write, check_disk_space, folder_lock
 from fashion_lsh.io.progress import track
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.descriptors import DESCRIPTORS
@@ -60,11 +60,12 @@ def cache_features(
         positions[1 + view, train_rows] = len(rows) + view * len(train_rows) + np.arange(len(train_rows))
     cache = folder / f"{model.backbone.name}-{_key(model, data, rows, num_views, code)}"
     names = ["features", *DESCRIPTORS]
-    if not all((cache / f"{name}.npy").exists() for name in names):
-        parts = [(rows, None), *((train_rows, view) for view in range(num_views))]
-        _write(model, data, cache, len(rows) + num_views * len(train_rows), parts)
-    else:
-        log.info("Reading the features of %s images from %s", f"{len(rows):,}", cache)
+    with folder_lock(cache, wait=True):  # another process may encode the same images
+        if not all((cache / f"{name}.npy").exists() for name in names):
+            parts = [(rows, None), *((train_rows, view) for view in range(num_views))]
+            _write(model, data, cache, len(rows) + num_views * len(train_rows), parts)
+        else:
+            log.info("Reading the features of %s images from %s", f"{len(rows):,}", cache)
     matrix, *descriptors = (np.load(cache / f"{name}.npy", mmap_mode="r") for name in names)
     return data.replace(features=Features(matrix, positions, dict(zip(DESCRIPTORS, descriptors, strict=True))))
 

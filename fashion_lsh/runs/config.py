@@ -73,6 +73,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
     "logger.lightning": dict[str, dict[str, Any]], "logger.trackers": dict[str, Spec],
     "callbacks": dict[str, Spec], "evaluators": dict[str, Spec], "sections": dict[str, Spec],
+    "sweep.metric": str | None,
     "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
     "trainer.monitor": str | None, "trainer.mode": Literal["max", "min"],
     "trainer.lr_grid": Annotated[list[PositiveFloat], Field(min_length=1)] | None,
@@ -83,7 +84,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
 
 GROUPS = {  # top-level keys that are not in SCHEMA
     "backbone", "classifier", "crop", "data", "detector", "evaluation", "experiment", "hash", "logger", "optim", "page",
-    "rates", "run", "scenes", "search", "split", "study", "trainer", "trust",
+    "rates", "run", "scenes", "search", "split", "study", "sweep", "trainer", "trust",
 }  # fmt: skip
 INTERPOLATED = {  # keys of these groups that other groups interpolate, and whose constructors validate them
     "backbone": {"name"},

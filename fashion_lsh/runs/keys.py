@@ -10,7 +10,7 @@ from fashion_lsh.io.files import checksum
 from fashion_lsh.runs.component_versions import own_code, used_versions
 
 IGNORED_KEYS = (  # settings without effect on results
-    "name", "overwrite", "cache", "logger", "runs", "jobs", "rates", "sections",
+    "name", "overwrite", "cache", "logger", "runs", "jobs", "rates", "sections", "sweep",
 )  # fmt: skip
 # data settings that depend on the machine: paths, number of loader processes; the data checksum holds the corrections
 MACHINE_KEYS = ("root", "corrections", "workers")

@@ -5,13 +5,14 @@ import functools
 import hashlib
 import json
 import logging
-import math
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -29,7 +30,7 @@ from tabulate import tabulate
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.config import resolve_config
 from fashion_lsh.runs.keys import IGNORED_KEYS
-from fashion_lsh.runs.sweep_record import update_record
+from fashion_lsh.runs.sweep_record import SWEEPS, remove_failure, update_record
 
 log = logging.getLogger(__name__)
 
@@ -48,25 +49,33 @@ class SweepSummary(Callback):
         self.record_dir: Path | None = None  # folder for the results of jobs; None outside sweeps
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _check_plugins(config)
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.record_dir = Path(tempfile.mkdtemp(prefix=".sweep-", dir=folder))
         atexit.register(shutil.rmtree, self.record_dir, ignore_errors=True)  # also after Ctrl-C
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _prepare_process(config)
         if self.record_dir is not None:
             log.info("job %d: %s", config.hydra.job.num, " ".join(config.hydra.overrides.task))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Record the result of a job; mark a failed job as completed with score NaN, since Hydra stops at failures."""
-        if self.record_dir is None:
-            return
+        """Record the result of a job; mark a failed job as completed without score, since Hydra stops at failures.
+
+        A finished single run removes the failure of a job with the same config from the record of its sweep.
+        """
         has_failed = job_return.status == JobStatus.FAILED
+        if self.record_dir is None:
+            cfg = cast(DictConfig, job_return.cfg)
+            if not has_failed and "runs" in cfg:
+                remove_failure(Path(cfg.runs, SWEEPS, str(cfg.name)), _config_hash(cfg))
+            return
         result = job_return._return_value  # the public property would raise the exception of a failed job
         record = {
             "job": config.hydra.job.num,
             "overrides": list(config.hydra.overrides.task),
-            "config": _config_hash(job_return),
+            "config": _config_hash(cast(DictConfig, job_return.cfg)),
             "score": None if has_failed else result,
             "failure": _failure_reason(result) if has_failed else None,
             "run": _run_folder(job_return),
@@ -76,14 +85,16 @@ class SweepSummary(Callback):
         if has_failed:
             log.error("job %d failed: %s", config.hydra.job.num, record["failure"])
             log.debug("job %d", config.hydra.job.num, exc_info=result)
-            job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
+            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if self.record_dir is None:
             return
         records = [json.loads(path.read_text()) for path in sorted(self.record_dir.glob("*.json"))]
         num_failed = sum(record["failure"] is not None for record in records)
-        log.info("\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records))
+        log.info(
+            "\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records, _score_name(config))
+        )
         if "runs" in config:  # a sweep of train, not of evaluate
             try:
                 update_record(self.record_dir.parent, records)
@@ -120,7 +131,35 @@ def print_user_errors(task: Callable[[DictConfig], R]) -> Callable[[DictConfig],
     return wrapper
 
 
-def _summary_table(records: Sequence[dict[str, Any]]) -> str:
+def _check_plugins(config: DictConfig) -> None:
+    """Exit with 1 if launcher or sweeper are not installed; Hydra ignores other exceptions of callbacks."""
+    for group in ("launcher", "sweeper"):
+        target = OmegaConf.select(config, f"hydra.{group}._target_") or "hydra.main"
+        if find_spec(".".join(target.split(".")[:2])) is None:
+            sys.stderr.write(f"hydra/{group}: {target} is not installed; install the extra sweeps\n")
+            sys.exit(1)
+
+
+def _prepare_process(config: DictConfig) -> None:
+    """Prepare the process of a job, which a launcher may have started.
+
+    Worker processes of joblib set a start method of multiprocessing that only joblib's own processes support, so that
+    a DataLoader could not start its workers; the default start method of the platform is restored. Threads: torch reads
+    OMP_NUM_THREADS when it is imported, which is before Hydra sets the variables of `hydra.job.env_set`.
+    """
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method(None, force=True)
+    num_threads = OmegaConf.select(config, "hydra.job.env_set.OMP_NUM_THREADS")
+    if num_threads is not None:
+        torch.set_num_threads(int(num_threads))
+
+
+def _score_name(config: DictConfig) -> str:
+    """Name of the value that the jobs return: `sweep.metric` of the config, or the score of the queries."""
+    return OmegaConf.select(config, "sweep.metric") or "category mAP@100"
+
+
+def _summary_table(records: Sequence[dict[str, Any]], score_name: str) -> str:
     """Table of jobs: overrides that differ between jobs, score, and run folder or reason of the failure."""
     common_overrides = (
         set.intersection(*(set(record["overrides"]) for record in records)) if len(records) > 1 else set()
@@ -130,9 +169,7 @@ def _summary_table(records: Sequence[dict[str, Any]]) -> str:
         overrides = " ".join(override for override in record["overrides"] if override not in common_overrides)
         score = "failed" if record["failure"] else "" if record["score"] is None else f"{record['score']:.4f}"
         rows.append((record["job"], overrides, score, ": ".join(filter(None, (record["run"], record["failure"])))))
-    return tabulate(
-        rows, headers=["job", "settings", "category mAP@100", "run"], tablefmt="plain", disable_numparse=True
-    )
+    return tabulate(rows, headers=["job", "settings", score_name, "run"], tablefmt="plain", disable_numparse=True)
 
 
 def _error_message(error: BaseException) -> str:
@@ -150,13 +187,18 @@ def _failure_reason(error: BaseException) -> str:
     return textwrap.shorten(f"{type(error).__name__}: {_error_message(error)}", 300, placeholder=" …")
 
 
-def _config_hash(job: JobReturn) -> str:
-    """Hash of the settings of a job that affect its results; equal for overrides in other words."""
-    config = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, job.cfg), resolve=False))
-    config = {name: value for name, value in config.items() if name not in IGNORED_KEYS}
+def comparable_settings(cfg: DictConfig) -> dict[str, Any]:
+    """Return the settings of a job that affect its results, with unresolved interpolations."""
+    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
+    config = {name: value for name, value in config.items() if name not in ("hydra", *IGNORED_KEYS)}
     if isinstance(config.get("data"), dict):
         config["data"] = {name: value for name, value in config["data"].items() if name != "workers"}
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    return config
+
+
+def _config_hash(cfg: DictConfig) -> str:
+    """Hash of the settings of a job that affect its results; equal for overrides in other words."""
+    return hashlib.sha256(json.dumps(comparable_settings(cfg), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _run_folder(job: JobReturn) -> str:

@@ -1,11 +1,11 @@
 """Record of the jobs of a sweep: overrides, score, run folder, and the reason of a failure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fashion_lsh.io.files import atomic_write
+from fashion_lsh.io.files import atomic_write, folder_lock
 
 RECORD = "jobs.json"  # in the folder of a sweep, runs/.sweeps/<name>, next to multirun.yaml
 SWEEPS = ".sweeps"
@@ -17,9 +17,27 @@ def update_record(sweep_folder: Path, records: Sequence[dict[str, Any]]) -> None
     Raises:
         ValueError: the existing record is damaged.
     """
-    updated = _read(sweep_folder / RECORD) | {record["config"]: record for record in records}
-    with atomic_write(sweep_folder / RECORD) as temporary:
-        temporary.write_text(json.dumps(updated, indent=1))
+    with folder_lock(sweep_folder / RECORD, wait=True):
+        _write(sweep_folder / RECORD, _read(sweep_folder / RECORD) | {record["config"]: record for record in records})
+
+
+def remove_failure(sweep_folder: Path, config: str) -> None:
+    """Remove the record of a failed job from a sweep, since a run with the same config has finished.
+
+    Args:
+        sweep_folder: folder of the sweep, `runs/.sweeps/<name>`; it need not exist.
+        config: config hash of the finished run.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
+    path = sweep_folder / RECORD
+    if not path.exists():
+        return
+    with folder_lock(path, wait=True):
+        records = _read(path)
+        if config in records and records[config]["failure"]:
+            _write(path, {name: record for name, record in records.items() if name != config})
 
 
 def failed_jobs(folder: Path) -> dict[str, str]:
@@ -39,6 +57,11 @@ def failed_jobs(folder: Path) -> dict[str, str]:
         for record in records.values()
         if record["failure"]
     }
+
+
+def _write(path: Path, records: Mapping[str, dict[str, Any]]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(records, indent=1))
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

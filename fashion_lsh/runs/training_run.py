@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from fashion_lsh.runs.tracker import Tracker
 from fashion_lsh.runs.trackers import Trackers
 from fashion_lsh.runs.trust import sign
 
+LOCKS_FOLDER = ".locks"  # below the folder for runs: one lock file per stage key
 FEATURES_FOLDER = ".features"  # below the folder for runs: features of frozen backbones, shared by all runs
 
 
@@ -93,7 +94,7 @@ class TrainingRun(Run):
             yield type(self)(self.path, tracker)
 
     def fit(self, stage: Any, data: Any) -> Any:
-        """Train a stage, or reuse a trained stage of another run.
+        """Train a stage, or reuse a trained stage of another run; wait if another process trains the same stage.
 
         Args:
             stage: LightningModule of `training`, or baseline.
@@ -106,12 +107,13 @@ class TrainingRun(Run):
         from fashion_lsh.training.callbacks import RunCSVLogger, create_callbacks, create_loggers
         from fashion_lsh.training.fitting import fit
 
-        initialise(stage, self, self.tracker.log)
         config = self.config
-        loggers = [RunCSVLogger(self.path, name="logs"), *self.tracker.loggers()]
-        loggers += create_loggers(config["logger"]["lightning"], self.path, stage.name)
-        callbacks = create_callbacks(config["callbacks"])
-        return fit(stage, data, self.path, loggers, callbacks, **config["trainer"])
+        with self._stage_lock(stage.name, f"{stage.name}.ckpt"):
+            initialise(stage, self, self.tracker.log)
+            loggers = [RunCSVLogger(self.path, name="logs"), *self.tracker.loggers()]
+            loggers += create_loggers(config["logger"]["lightning"], self.path, stage.name)
+            callbacks = create_callbacks(config["callbacks"])
+            return fit(stage, data, self.path, loggers, callbacks, **config["trainer"])
 
     def with_features(self, stages: Sequence[Any], data: GarmentData) -> GarmentData:
         """Encode each image once if the backbone is frozen (see `cache_features`); otherwise return the data unchanged.
@@ -139,6 +141,17 @@ class TrainingRun(Run):
 
     def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
         """Detect boxes in all images, or copy the detections of a run with the same detector."""
-        if not (self.path / DETECTIONS_FILE).exists() and not self.config["overwrite"]:
-            copy_stage_file("detections", self, DETECTIONS_FILE)
-        return super().detections(detector, data)
+        with self._stage_lock("detections", DETECTIONS_FILE):
+            if not (self.path / DETECTIONS_FILE).exists() and not self.config["overwrite"]:
+                copy_stage_file("detections", self, DETECTIONS_FILE)
+            return super().detections(detector, data)
+
+    def _stage_lock(self, stage: str, file: str) -> AbstractContextManager[None]:
+        """Lock a stage for all runs with the same stage key: a second process waits, and then reuses the stage.
+
+        No lock is needed if the run has the file of the stage, or does not reuse stages (overwrite=true).
+        """
+        if (self.path / file).exists() or self.config["overwrite"]:
+            return nullcontext()
+        key = self.read_json("stage_keys.json")[stage]
+        return folder_lock(self.path.parent.parent / LOCKS_FOLDER / f"{stage}-{key}", wait=True)

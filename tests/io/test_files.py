@@ -4,9 +4,12 @@ import csv
 import errno
 import hashlib
 import io
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -116,6 +119,43 @@ def test_a_folder_lock_is_exclusive(tmp_path: Path) -> None:
             pass
     with folder_lock(tmp_path / "run"):
         pass
+
+
+HOLD_LOCK = """
+import sys, time
+from pathlib import Path
+from fashion_lsh.io.files import folder_lock
+with folder_lock(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_waiting_lock_continues_when_the_other_process_dies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with subprocess.Popen([sys.executable, "-c", HOLD_LOCK, tmp_path / "run"], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(ValueError, match="another process"), folder_lock(tmp_path / "run"):
+            pass
+        threading.Timer(0.5, other.kill).start()
+        start = time.monotonic()
+        with folder_lock(tmp_path / "run", wait=True):
+            assert time.monotonic() - start > 0.4
+            assert f"{tmp_path}/run" in caplog.text
+
+
+def test_a_lock_is_released_although_a_child_process_still_has_its_file(tmp_path: Path) -> None:
+    """Persistent loader processes are forked in the block and may outlive it."""
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=[60])
+    try:
+        with folder_lock(tmp_path / "run"):
+            child.start()
+        with folder_lock(tmp_path / "run"):
+            assert child.is_alive()
+    finally:
+        child.kill()
+        child.join()
 
 
 def test_lock_on_a_file_system_without_locks_is_an_error_with_a_way_out(

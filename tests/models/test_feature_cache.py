@@ -1,7 +1,9 @@
 """Features are computed once, shared by all runs with the same settings, and complete or absent."""
 
 import logging
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def make_model(seed: int = 0, frozen: bool = True) -> ClassifierModel:
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
 
 
 def images_by_row(loader: Any) -> dict[int, torch.Tensor]:
@@ -66,6 +68,22 @@ def test_second_use_encodes_no_image(
     assert str(tmp_path) in caplog.text
 
 
+def test_features_that_are_needed_twice_at_once_are_computed_once(
+    make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locks of one process in two threads are those of two processes."""
+    calls, write = [], feature_cache._write
+    monkeypatch.setattr(
+        feature_cache, "_write", lambda *arguments: (calls.append(0), time.sleep(0.5), write(*arguments))
+    )
+    with ThreadPoolExecutor() as executor:
+        first, second = executor.map(
+            lambda data: cache_features(make_model(), data, tmp_path), [make_data(), make_data()]
+        )
+    assert len(calls) == 1
+    assert np.array_equal(first.features.matrix, second.features.matrix)
+
+
 @pytest.mark.parametrize(
     ("changes", "seed", "views", "code"),
     [
@@ -90,7 +108,7 @@ def test_other_settings_have_another_file(
 def test_seed_and_augmentation_matter_only_with_views(make_data: MakeData, tmp_path: Path) -> None:
     for changes in ({}, {"seed": 1}, {"jitter": 0.3}):
         cache_features(make_model(), make_data(**changes), tmp_path, views=2)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len({path.parent for path in files(tmp_path)}) == 3
 
 
 def test_interrupted_encoding_leaves_no_file(

@@ -61,7 +61,13 @@ def run_app(tmp_path: Path) -> RunApp:
     def run(*args: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "app.py", *map(str, args)]
         return subprocess.run(
-            command, cwd=tmp_path, stdout=PIPE, stderr=STDOUT, text=True, timeout=250, env=dict(os.environ)
+            command,
+            cwd=tmp_path,
+            stdout=PIPE,
+            stderr=STDOUT,
+            text=True,
+            timeout=250,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
 
     return run
@@ -157,7 +163,7 @@ def test_jobs_of_other_processes_are_summarised(tmp_path: Path, caplog: pytest.L
     for number, job in enumerate((done, failed)):
         pickle.loads(pickle.dumps(callback)).on_job_end(config(tmp_path, number, f"x={number}"), job)
     assert failed.status == JobStatus.COMPLETED
-    assert failed.return_value != failed.return_value  # NaN, so that a sweeper never selects this job as the best
+    assert failed.return_value is None  # a sweeper must not take it for a score
     with pytest.raises(SystemExit, match="1"):
         callback.on_multirun_end(config(tmp_path, 0))
     assert summary_lines(caplog.text) == ["0 x=0 0.5000 a", "1 x=1 failed b: OSError: full"]
@@ -189,6 +195,48 @@ def test_jobs_of_a_training_sweep_are_recorded(tmp_path: Path, caplog: pytest.Lo
         run(0.5)
     assert "jobs.json is damaged" in caplog.text
     assert "Sweep of 1 jobs" in caplog.text  # the summary is printed nevertheless
+
+
+def test_finished_single_run_removes_the_failure_of_its_job(tmp_path: Path) -> None:
+    """The record of a sweep with another name, and of jobs with other settings, is not changed."""
+    cfg = {"runs": str(tmp_path), "name": "autumn", "x": "1"}
+    for name in ("autumn", "winter"):
+        sweep, callback = tmp_path / ".sweeps" / name, SweepSummary()
+        callback.on_multirun_start(config(sweep, 0))
+        for x in ("1", "2"):
+            job = job_return({**cfg, "name": name, "x": x}, JobStatus.FAILED, OSError("full"))
+            callback.on_job_end(config(sweep, int(x), f"x={x}"), job)
+        with pytest.raises(SystemExit):
+            callback.on_multirun_end(OmegaConf.merge(config(sweep, 0), {**cfg, "name": name}))  # type: ignore[arg-type]
+    single = SweepSummary()
+    single.on_job_end(config(tmp_path, 0), job_return(cfg, JobStatus.FAILED, OSError("full")))
+    assert failed_jobs(tmp_path / "autumn") == {"x=1": "OSError: full", "x=2": "OSError: full"}
+    single.on_job_end(config(tmp_path, 0), job_return({**cfg, "overwrite": "true"}, JobStatus.COMPLETED, 0.5))
+    assert failed_jobs(tmp_path / "autumn") == {"x=2": "OSError: full"}
+    assert len(failed_jobs(tmp_path / "winter")) == 2
+
+
+def test_missing_launcher_is_reported_with_its_extra(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("launcher", "sweeper"):
+        node = {"hydra": {group: {"_target_": "hydra_plugins.not_installed.module.Plugin"}}}
+        with pytest.raises(SystemExit, match="1"):
+            SweepSummary().on_multirun_start(OmegaConf.merge(config(tmp_path, 0), node))  # type: ignore[arg-type]
+        assert f"hydra/{group}: hydra_plugins.not_installed.module.Plugin" in (error := capsys.readouterr().err)
+        assert "extra sweeps" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_threads_of_a_job_are_those_of_its_environment() -> None:
+    before = torch.get_num_threads()
+    try:
+        for number in (3, 1):
+            cfg = OmegaConf.merge(config(Path(), 0), {"hydra": {"job": {"env_set": {"OMP_NUM_THREADS": str(number)}}}})
+            SweepSummary().on_job_start(cfg)  # type: ignore[arg-type]
+            assert torch.get_num_threads() == number
+        SweepSummary().on_job_start(config(Path(), 0))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_unwritable_job_record_leaves_the_job_failed(tmp_path: Path) -> None:
