@@ -20,6 +20,7 @@ from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.detections import BoxSelector, Detections
 from fashion_lsh.data.features import Features
 from fashion_lsh.data.loaders import build_row_loader, build_train_loader
+from fashion_lsh.data.ranks import Ranks
 from fashion_lsh.data.schema import box_columns
 from fashion_lsh.data.split_assignment import assign_splits
 from fashion_lsh.data.unseen_categories import TRAINING_SPLITS
@@ -97,7 +98,7 @@ class GarmentData(pl.LightningDataModule):
         self.detections: Detections | None = None  # see `with_detections`
         self.jitter, self.min_crop_area = jitter, min_crop_area
         self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
-        self.batch_size, self.workers, self.pin_memory = batch_size, workers, False
+        self.batch_size, self.workers, self.pin_memory, self.ranks = batch_size, workers, False, Ranks()
         self.samples_per_epoch = samples_per_epoch
         self.balanced, self.item_pairs, self.seed, self.unseen = balanced, item_pairs, seed, unseen
         self.transform = None if transform is None else create(transform, Transform, {}, "data.transform")
