@@ -26,7 +26,7 @@ from benchmarks.loading import NUM_DECODED, decode, decode_rate, decode_with_pil
 from benchmarks.retrieval import retrieval_results
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.evaluation.protocol import encode_all
+from fashion_lsh.evaluation.batch_encoding import encode_all
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import Encoded, encode

@@ -53,12 +53,11 @@ class GarmentData(pl.LightningDataModule):
         leaks: treatment of images, groups and items in several published splits (see `find_leaks`): `refuse` raises an
             error, `drop` removes the leaking rows from train and val, `report` logs the leaks and keeps exact copies.
         split_seed: random seed of the splits (and of the images of synthetic data sets).
-        batch_size: number of images per batch.
+        batch_size: number of images per batch; several processes divide each batch among themselves.
         workers: number of loader processes; 0: load in the main process.
         samples_per_epoch: number of images per epoch; None: all. Each epoch continues where the last one stopped.
         balanced: whether all categories are sampled equally often in training.
-        item_pairs: whether each training image is followed by another image of its item, or by another augmentation of
-            itself, as a contrastive loss between items requires.
+        item_pairs: follow each training image by another image of its item, or by another augmentation of itself.
         seed: random seed of order and augmentation.
         unseen: names or number of the categories to exclude from train and val; None: no category is excluded.
     """

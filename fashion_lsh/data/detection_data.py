@@ -47,7 +47,7 @@ class DetectionData:
         image_size: longer side of a resized image, in pixels.
         views: values of the column `view` to train on (street images show more garments); None: all.
         scales: minimum and maximum longer side of a training image, as a ratio of image_size.
-        batch_size: number of images per batch.
+        batch_size: number of images per batch; several processes divide each batch among themselves.
         samples_per_epoch: number of images per epoch; None: all.
         workers: number of loader processes; 0: load in the main process.
         seed: random seed of order and augmentation.

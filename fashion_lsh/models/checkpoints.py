@@ -124,6 +124,12 @@ def inference_device(accelerator: str) -> torch.device:
     return torch.device("mps" if is_mps else "cpu")
 
 
+def default_precision(accelerator: str) -> str:
+    """Precision of training: bfloat16 mixed precision if the GPU supports it natively, since emulation is slow."""
+    gpu = inference_device(accelerator).type == "cuda"
+    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
 def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
     """Save a checkpoint atomically.
 

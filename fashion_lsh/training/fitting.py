@@ -4,20 +4,18 @@ import difflib
 import inspect
 import logging
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from fashion_lsh.models.baselines import Baseline
-from fashion_lsh.models.checkpoints import inference_device, load_model, save_model
+from fashion_lsh.models.checkpoints import default_precision, inference_device, load_model, save_model
 from fashion_lsh.training.job import DEFAULT_OPTIONS, TrainingJob, train, train_in_processes
 from fashion_lsh.training.module import TrainingModule
 from fashion_lsh.training.processes import open_processes
@@ -25,10 +23,6 @@ from fashion_lsh.training.rate_search import choose_rate, set_rate
 from fashion_lsh.training.world import Devices, World, resolve_world
 
 log = logging.getLogger(__name__)
-
-# Lightning's warnings concern its internals, and users cannot act on the warnings.
-warnings.filterwarnings("ignore", module="pytorch_lightning")
-
 
 # Arguments of Lightning's Trainer that the framework sets, and what to set instead.
 SET_BY_FRAMEWORK = {
@@ -40,8 +34,9 @@ SET_BY_FRAMEWORK = {
 }  # fmt: skip
 FIT_OPTIONS = ("monitor", "mode", "patience", "lr_grid")  # settings of the group `trainer` for `fit` itself
 DEVICE_OPTIONS = ("accelerator", "devices", "num_nodes")  # arguments of `resolve_world`
-STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")  # all are the same here, see DDP_UNUSED
 DDP_UNUSED = "ddp_find_unused_parameters_true"
+# Names of Lightning for DistributedDataParallel; they differ in how processes are started, which `processes` does here.
+STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", DDP_UNUSED)
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:
@@ -51,7 +46,7 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
         ValueError: the framework sets the option, Lightning does not know it or rejects its value, or the machine has
             fewer devices.
     """
-    resolve_world(**{name: options[name] for name in DEVICE_OPTIONS if name in options})
+    _check_devices(options)
     own_options = (*FIT_OPTIONS, "devices", "num_nodes", "strategy")
     options = {name: value for name, value in options.items() if name not in own_options}
     known = inspect.signature(pl.Trainer).parameters
@@ -67,6 +62,22 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
         pl.Trainer(**DEFAULT_OPTIONS | options | quiet | {"precision": precision})
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ValueError(f"trainer: {error}") from error
+
+
+def _check_devices(options: Mapping[str, Any]) -> None:
+    world, strategy = resolve_world(**device_options(options)), options.get("strategy", "auto")
+    if strategy not in STRATEGIES:
+        raise ValueError(f"trainer.strategy={strategy!r}: not supported; choose from {', '.join(STRATEGIES)}")
+    if options.get("sync_batchnorm") and inference_device(options.get("accelerator", "auto")).type != "cuda":
+        raise ValueError("trainer.sync_batchnorm=true: needs GPUs; set trainer.sync_batchnorm=false")
+    if strategy not in ("auto", DDP_UNUSED) and world.size > 1:
+        log.info("trainer.strategy=%s: %d processes use DistributedDataParallel, and do not execute the command again",
+                 strategy, world.size)  # fmt: skip
+
+
+def device_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `resolve_world` and `open_processes` among the settings of the config group `trainer`."""
+    return {name: options[name] for name in DEVICE_OPTIONS if name in options}
 
 
 def fit(
@@ -126,7 +137,7 @@ def fit(
     if module:
         if monitor and module.validates:
             module.monitor, module.monitor_mode = f"{module.name}/{monitor}", mode
-        precision = precision or _default_precision(accelerator)
+        precision = precision or default_precision(accelerator)
         options = trainer_options | {"accelerator": accelerator, "precision": precision}
         has_features = getattr(data, "features", None) is not None
         if has_features and resolve_world(accelerator, devices, num_nodes).size > 1:
@@ -150,9 +161,3 @@ def fit(
     if module:
         shutil.rmtree(folder / "checkpoints")
     return model.eval()
-
-
-def _default_precision(accelerator: str) -> str:
-    """Select bfloat16 mixed precision if the GPU supports it natively, since emulation is slow."""
-    gpu = inference_device(accelerator).type == "cuda"
-    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

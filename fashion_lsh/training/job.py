@@ -1,6 +1,7 @@
 """Train a network with Lightning, in one of several processes or alone."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from fashion_lsh.training.callbacks import AtomicCheckpointIO, BestCheckpoint, E
 from fashion_lsh.training.module import TrainingModule
 from fashion_lsh.training.processes import Processes
 from fashion_lsh.training.world import World, WorldEnvironment
+
+# Lightning's warnings concern its internals, and users cannot act on the warnings.
+warnings.filterwarnings("ignore", module="pytorch_lightning")
+warnings.filterwarnings("ignore", module="lightning_fabric")
 
 DEFAULT_OPTIONS = {"enable_model_summary": False, "log_every_n_steps": 10, "num_sanity_val_steps": 0}
 HIDDEN = {"enable_progress_bar": False, "enable_model_summary": False}  # in all processes but rank 0

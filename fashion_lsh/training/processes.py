@@ -20,7 +20,7 @@ from torch import distributed as dist
 from torch.distributed.distributed_c10d import Store
 
 from fashion_lsh.models.checkpoints import inference_device
-from fashion_lsh.training.worker import END, connect, is_connection_error, process_group
+from fashion_lsh.training.worker import END, connect, is_connection_error, process_group, watch_parent
 from fashion_lsh.training.world import Devices, World, launched_world, resolve_world
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Processes:
         self._num_jobs = 0
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Number of processes."""
         return self.world.size
 
@@ -67,10 +67,10 @@ class Processes:
             ChildProcessError: another process was killed.
             Exception: any exception of `function` in any process.
         """
-        if self.count == 1:
+        if self.size == 1:
             return [function(self.world, *arguments)]
-        payload = _dump(function, arguments if worker_arguments is None else worker_arguments, self.count)
-        store, results = self._start(), [None] * self.count
+        payload = _dump(function, arguments if worker_arguments is None else worker_arguments, self.size)
+        store, results = self._start(), [None] * self.size
         job, self._num_jobs = f"job{self._num_jobs}", self._num_jobs + 1
         done = threading.Event()
         threading.Thread(target=self._watch_workers, args=(done,), daemon=True).start()
@@ -99,7 +99,7 @@ class Processes:
         with suppress(RuntimeError):  # the launcher has ended the processes
             self._store.set(f"job{self._num_jobs}", END)
             if self._is_launched:
-                names = [f"ended{rank}" for rank in range(1, self.count)]
+                names = [f"ended{rank}" for rank in range(1, self.size)]
                 self._store.wait(names, timedelta(seconds=FAILURE_TIMEOUT))
         for worker in self._workers:
             with suppress(subprocess.TimeoutExpired):
@@ -116,8 +116,8 @@ class Processes:
         port = store.port  # type: ignore[attr-defined]
         code = "from fashion_lsh.training.worker import serve_spawned; serve_spawned()"
         path = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)  # noqa: PTH100  "" is the working folder
-        for rank in range(1, self.count):
-            numbers = map(str, (port, rank, self.count, os.getpid()))
+        for rank in range(1, self.size):
+            numbers = map(str, (port, rank, self.size, os.getpid()))
             self._workers.append(
                 subprocess.Popen(
                     [sys.executable, "-c", code, *numbers], stdin=subprocess.DEVNULL,
@@ -126,16 +126,16 @@ class Processes:
             )  # fmt: skip
         self._store = store
         self._wait_until_ready(store)
-        log.info("Started %d further processes on this machine (trainer.devices=%d)", self.count - 1, self.count)
+        log.info("Started %d further processes on this machine (trainer.devices=%d)", self.size - 1, self.size)
         return store
 
     def _wait_until_ready(self, store: Store) -> None:
         start = time.monotonic()
-        while not store.check([f"ready{rank}" for rank in range(1, self.count)]):
+        while not store.check([f"ready{rank}" for rank in range(1, self.size)]):
             if self._dead_workers() or time.monotonic() - start > START_TIMEOUT:
                 failure = self._dead_workers() or f"a process was not ready after {START_TIMEOUT} s"
                 self._kill()
-                raise ChildProcessError(f"trainer.devices={self.count}: {failure}; see the messages above")
+                raise ChildProcessError(f"trainer.devices={self.size}: {failure}; see the messages above")
             time.sleep(0.05)
 
     def _dead_workers(self) -> str:
@@ -201,7 +201,10 @@ def open_processes(accelerator: str = "auto", devices: Devices = 1, num_nodes: i
     if _open and (_open[-1].world, _open[-1].device) == (world, device):
         yield _open[-1]
         return
-    processes = Processes(world, device, launched_world() is not None)
+    is_launched = launched_world() is not None
+    if is_launched:
+        watch_parent(os.getppid())
+    processes = Processes(world, device, is_launched)
     _open.append(processes)
     try:
         yield processes
