@@ -78,8 +78,10 @@ def _encode_share(
     if world.rank:
         model = model.to(torch.device(device, world.local_rank) if device == "cuda" else torch.device(device))
     loader = build_row_loader(data, own)
-    batches = track(loader, f"encoding {name}", len(own), lambda batch: len(batch.labels)) if not world.rank else loader
-    return _encode_batches(model, batches)
+    if world.rank:
+        return _encode_batches(model, loader)
+    title = f"encoding {name} in 1 of {world.size} processes"
+    return _encode_batches(model, track(loader, title, len(own), lambda batch: len(batch.labels)))
 
 
 @torch.inference_mode()

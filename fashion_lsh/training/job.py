@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressB
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed as dist
 
 from fashion_lsh.training.callbacks import AtomicCheckpointIO, BestCheckpoint, EpochLogger, ResumableEarlyStopping
 from fashion_lsh.training.module import TrainingModule
@@ -98,7 +99,7 @@ def train(world: World, job: TrainingJob, loggers: Sequence[Logger]) -> dict[str
                    *progress_bar],
         plugins=[AtomicCheckpointIO(), WorldEnvironment(world)],
         logger=list(loggers),
-        strategy=DDPStrategy(find_unused_parameters=job.has_unused_weights) if world.size > 1 else "auto",
+        strategy=DDPStrategy(find_unused_parameters=job.has_unused_weights) if dist.is_initialized() else "auto",
         devices=world.local_size,
         num_nodes=world.num_nodes,
         use_distributed_sampler=False,  # our own samplers know their rank

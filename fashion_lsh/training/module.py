@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader
 from fashion_lsh.io.targets import with_defaults
 from fashion_lsh.training.optimizers import ADAMW, Optim, create_optimizer, warmup_cosine_schedule
 
+RANK_SEED = 2_654_435_761  # 2**32 / golden ratio: distant seeds, of which torch uses 32 bits on the CPU
+
 
 class NonFiniteLossError(ValueError):
     """The training loss is NaN or infinite."""
@@ -91,7 +93,8 @@ class TrainingModule(pl.LightningModule):
         data loader also draws a random number, and draws it earlier after resuming.
         """
         if batch_idx == 0:
-            torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch + (self.global_rank << 40))
+            seed = self.hparams["seed"] * 100_003 + self.current_epoch
+            torch.manual_seed(seed + RANK_SEED * self.global_rank)
 
     def on_train_epoch_end(self) -> None:
         """Stop training if the loss is not finite.

@@ -126,7 +126,7 @@ class Processes:
             )  # fmt: skip
         self._store = store
         self._wait_until_ready(store)
-        log.info("Started %d further processes on this machine (trainer.devices=%d)", self.size - 1, self.size)
+        log.info("Using %d processes on this machine (trainer.devices)", self.size)
         return store
 
     def _wait_until_ready(self, store: Store) -> None:
