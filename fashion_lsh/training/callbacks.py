@@ -1,6 +1,8 @@
 """Lightning callbacks, logger and checkpoint plugin."""
 
 import logging
+import signal
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,6 +126,17 @@ class ResumableEarlyStopping(EarlyStopping):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.should_stop = 0 < self.wait_count >= self.patience
+
+
+class DefaultSigterm(Callback):
+    """End this process at once on SIGTERM, and thereby all others.
+
+    Lightning's handler sends a message to all processes, which blocks if one has died; torchrun then waits 30 s.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning restores the handler after training
 
 
 class EpochLogger(Callback):

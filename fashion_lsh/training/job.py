@@ -15,7 +15,13 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed as dist
 
-from fashion_lsh.training.callbacks import AtomicCheckpointIO, BestCheckpoint, EpochLogger, ResumableEarlyStopping
+from fashion_lsh.training.callbacks import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    DefaultSigterm,
+    EpochLogger,
+    ResumableEarlyStopping,
+)
 from fashion_lsh.training.module import TrainingModule
 from fashion_lsh.training.processes import Processes
 from fashion_lsh.training.world import World, WorldEnvironment
@@ -87,7 +93,7 @@ def train(world: World, job: TrainingJob, loggers: Sequence[Logger]) -> dict[str
     """Train in this process; rank 0 loads the weights of the best epoch, and returns its number and score."""
     stage, options = job.stage, DEFAULT_OPTIONS | job.options
     data = job.data.replace(ranks=world.ranks) if world.size > 1 else job.data
-    best_epoch = _best_epoch_callbacks(job)
+    best_epoch, common = _best_epoch_callbacks(job), [DefaultSigterm()] if dist.is_initialized() else []
     # in a log file, EpochLogger writes a line per epoch instead
     shows_progress = options.pop("enable_progress_bar", sys.stdout.isatty()) and not world.rank
     progress_bar = [RichProgressBar(refresh_rate=10)] if shows_progress else []
@@ -95,7 +101,7 @@ def train(world: World, job: TrainingJob, loggers: Sequence[Logger]) -> dict[str
         default_root_dir=job.checkpoint_dir,
         max_epochs=stage.hparams["epochs"],
         # the callback that saves the last epoch must follow BestCheckpoint, whose state it saves
-        callbacks=[*stage.callbacks(), *job.callbacks, *best_epoch, _last_epoch_callback(job), EpochLogger(),
+        callbacks=[*common, *stage.callbacks(), *job.callbacks, *best_epoch, _last_epoch_callback(job), EpochLogger(),
                    *progress_bar],
         plugins=[AtomicCheckpointIO(), WorldEnvironment(world)],
         logger=list(loggers),

@@ -26,7 +26,8 @@ from fashion_lsh.training.world import Devices, World, launched_world, resolve_w
 log = logging.getLogger(__name__)
 
 START_TIMEOUT = 300  # seconds until a new process is ready
-FAILURE_TIMEOUT = 10  # seconds until the reason for a lost connection is known
+FAILURE_TIMEOUT = 3  # seconds until the reason for a lost connection is known
+END_TIMEOUT = 10  # seconds until the other processes have ended
 STUCK_TIMEOUT = 30  # seconds after which rank 0 ends if another process has died: NCCL may wait for it
 RESUME = "run the command again to resume"
 
@@ -100,10 +101,10 @@ class Processes:
             self._store.set(f"job{self._num_jobs}", END)
             if self._is_launched:
                 names = [f"ended{rank}" for rank in range(1, self.size)]
-                self._store.wait(names, timedelta(seconds=FAILURE_TIMEOUT))
+                self._store.wait(names, timedelta(seconds=END_TIMEOUT))
         for worker in self._workers:
             with suppress(subprocess.TimeoutExpired):
-                worker.wait(FAILURE_TIMEOUT)
+                worker.wait(END_TIMEOUT)
         self._kill()
 
     def _start(self) -> Store:

@@ -55,8 +55,8 @@ class StoppedAtEpoch(Callback):
 class RecordedEpochs(Callback):
     """Append the number of each epoch to a file of the rank."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         with (self.folder / f"epochs of rank {trainer.global_rank}").open("a") as file:

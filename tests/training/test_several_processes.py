@@ -1,5 +1,6 @@
 """Several processes train to the weights of one process, also after an interruption."""
 
+import copy
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,14 @@ import pytest
 from pytorch_lightning.callbacks import LearningRateMonitor
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.training.callbacks import RunCSVLogger
+from fashion_lsh.data.ranks import Ranks
+from fashion_lsh.training.callbacks import RunCSVLogger, create_callbacks
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.hash_head import HashHead
+from tests.models.test_detector import make_detection_data
+from tests.models.test_detector import make_module as make_detector
 from tests.training.factories import fit_on_cpu, make_module
-from tests.training.parallel import KilledAtEpoch, RecordedEpochs, StoppedAtEpoch, max_difference, steady_backbone
+from tests.training.parallel import KilledAtEpoch, StoppedAtEpoch, max_difference, steady_backbone
 
 pytestmark = pytest.mark.train
 
@@ -81,6 +85,20 @@ def test_weights_after_a_kill_do_not_depend_on_the_number_of_processes(
 
 
 def test_early_stopping_ends_all_processes_in_the_same_epoch(make_data: MakeData, tmp_path: Path) -> None:
-    options = {"monitor": "val/loss", "mode": "min", "patience": 0, "callbacks": [RecordedEpochs(tmp_path)]}
+    own = {"_target_": "tests.training.parallel.RecordedEpochs", "folder": str(tmp_path)}
+    callbacks = create_callbacks({"own": own})  # with the guard of a user's own callback
+    options = {"monitor": "val/loss", "mode": "min", "patience": 0, "callbacks": callbacks}
     fit_on_cpu(make_module(epochs=6), make_data(batch_size=8), tmp_path, devices=2, **options)
     assert (tmp_path / "epochs of rank 0").read_text() == (tmp_path / "epochs of rank 1").read_text() == "01"
+
+
+def test_two_processes_train_a_detector(make_data: MakeData, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    module, scenes = make_detector(ema_decay=0.5), make_detection_data(make_data(), samples_per_epoch=10)
+    before = copy.deepcopy(module.model)
+    model = fit_on_cpu(module, scenes, tmp_path, devices=2)
+    assert 0 < max_difference(before, model) < 10
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    assert "2 of 10 images per epoch are dropped" in caplog.text
+    with pytest.raises(ValueError, match=r"^scenes\.batch_size=3: .*scenes\.batch_size=4$"):
+        make_detection_data(make_data(), batch_size=3).replace(ranks=Ranks(0, 2)).train_dataloader()
