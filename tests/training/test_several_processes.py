@@ -23,6 +23,7 @@ pytestmark = pytest.mark.train
 
 MakeData = Callable[..., GarmentData]
 ITEMS = {"item_weight": 0.5, "bihalf": True}
+METRIC = {"item_weight": 0.5, "item_loss": {"name": "TripletMarginLoss", "margin": 0.2}}
 PAIRS = {"loss": "tests.training.parallel.PairwiseLoss"}
 
 
@@ -40,8 +41,8 @@ def curves(folder: Path, skipped: set[str]) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize(
     ("module_class", "options"),
-    [(Classifier, {}), (HashHead, ITEMS), (HashHead, PAIRS), (HashHead, {"loss": "csq"})],
-    ids=["classifier", "items and bihalf", "pairwise loss", "csq"],
+    [(Classifier, {}), (HashHead, ITEMS), (HashHead, PAIRS), (HashHead, METRIC)],
+    ids=["classifier", "items and bihalf", "pairwise loss", "metric learning"],
 )
 def test_two_processes_train_to_the_weights_of_one(
     module_class: Any, options: dict[str, Any], make_data: MakeData, tmp_path: Path, caplog: pytest.LogCaptureFixture
