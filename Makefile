@@ -1,11 +1,11 @@
-# make demo | demo-detect | test | test-fast | lint | docs | notebooks | experiments | experiments-smoke | bench | wheel-check | lock | clean
+# make demo | demo-detect | test | test-fast | test-gpu | lint | docs | notebooks | experiments | experiments-smoke | bench | wheel-check | lock | clean
 # The first target that needs .venv creates it: demo and experiments install requirements.lock, test and lint also
 # requirements-dev.lock, docs also requirements-docs.lock.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo demo-detect test test-fast lint docs notebooks experiments experiments-smoke bench wheel-check lock clean
+.PHONY: demo demo-detect test test-fast test-gpu lint docs notebooks experiments experiments-smoke bench wheel-check lock clean
 
 BIN := .venv/bin
 UV := $(shell uv --version > /dev/null 2>&1 && command -v uv || echo .venv/tools/bin/uv)
@@ -34,6 +34,10 @@ test: .venv/dev.stamp
 test-fast: .venv/dev.stamp
 	@echo "test-fast: run the tests without training"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not train and not slow and not smoke and not notebook and not site and not gpu" $(ARGS)
+
+test-gpu: .venv/dev.stamp
+	@echo "test-gpu: run the tests that need a CUDA device"
+	@$(BIN)/python -m pytest -q -s -m gpu tests/training/test_gpu.py $(ARGS)
 
 notebooks: .venv/dev.stamp
 	@echo "notebooks: run all notebooks"

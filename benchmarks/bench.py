@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import tempfile
 import time
 import warnings
@@ -10,6 +11,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytorch_lightning as pl
@@ -26,7 +28,7 @@ from benchmarks.loading import NUM_DECODED, decode, decode_rate, decode_with_pil
 from benchmarks.retrieval import retrieval_results
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.evaluation.protocol import encode_all
+from fashion_lsh.evaluation.batch_encoding import encode_all, encode_in_processes
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import Encoded, encode
@@ -34,6 +36,7 @@ from fashion_lsh.runs.environment import environment
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.fitting import fit
 from fashion_lsh.training.optimizers import create_optimizer
+from fashion_lsh.training.processes import open_processes
 
 NUM_STEPS, WARM_UP = 50, 5  # number of training steps; number of untimed steps at the start
 OUT = Path("runs/bench/bench.json")
@@ -64,6 +67,7 @@ def main() -> None:
     model = Classifier(**arguments).model.eval()
     for name, ours in (("encode", encode_rate), ("encode_with_descriptors", encode_with_descriptors_rate)):
         results |= compare(name, partial(ours, model, data), partial(bare_encode_rate, model, data), 9)
+    results |= encode_processes_rates(model, data)
     results["loader_over_train"] = results["loader_images_s"] / results["train_bare_images_s"]
     results |= decode_results(data)
     results |= retrieval_results()
@@ -156,6 +160,24 @@ def encode_with_descriptors_rate(model: ClassifierModel, data: GarmentData) -> f
     start = time.perf_counter()
     encode_all(model, loader)
     return count / (time.perf_counter() - start)
+
+
+def encode_processes_rates(model: ClassifierModel, data: GarmentData, rounds: int = 3) -> dict[str, float]:
+    """Images per second of encoding the gallery in one process of one thread, and in two; target of the ratio: 1.8."""
+    data, num_threads = data.replace(workers=0), torch.get_num_threads()
+    rows, seconds = data.rows("gallery"), np.zeros(2)
+    torch.set_num_threads(1)
+    with patch.dict(os.environ, OMP_NUM_THREADS="1"), open_processes("cpu", 2) as processes:
+        encode_in_processes(model, data, rows, "gallery", processes)  # starts the second process
+        for _ in range(rounds):
+            start = time.perf_counter()
+            encode_in_processes(model, data, rows, "gallery", processes)
+            middle = time.perf_counter()
+            encode_all(model, data.loader("gallery"))
+            seconds += (time.perf_counter() - middle, middle - start)
+    torch.set_num_threads(num_threads)
+    one, two = (rounds * len(rows) / seconds).tolist()
+    return {"encode_one_thread_images_s": one, "encode_two_processes_images_s": two, "encode_two_over_one": two / one}
 
 
 def images_per_second(loader: DataLoader[Any], step: Callable[[Batch], Any], steps: int | None = NUM_STEPS) -> float:

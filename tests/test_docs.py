@@ -92,6 +92,8 @@ def test_commands_exist() -> None:
         "make",
         "wandb",
         "curl",
+        "torchrun",
+        "sbatch",
         ".",
     }
     assert {words[1] for words in LINES.values() if words[0] == "make"} <= TARGETS

@@ -26,8 +26,9 @@ from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.training.callbacks import create_callbacks
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.detector import Detector
-from fashion_lsh.training.fitting import check_trainer_options
+from fashion_lsh.training.fitting import check_trainer_options, device_options
 from fashion_lsh.training.hash_head import HashHead
+from fashion_lsh.training.world import resolve_world
 
 VECTORS = "vectors"  # backbone.name with data=embeddings
 
@@ -91,6 +92,10 @@ def build_components(cfg: DictConfig) -> Components:
         evaluators = {**protocol.evaluators, **evaluators}
     policy = instantiate(config["search"], SearchPolicy)
     scenes = instantiate(config["scenes"], DetectionData, data=data) if config["scenes"] else None
+    ranks = resolve_world(**device_options(config["trainer"])).ranks
+    ranks.check_batch_size(data.batch_size, "data.batch_size")
+    if scenes:
+        ranks.check_batch_size(scenes.batch_size, "scenes.batch_size")
     config = config | _with_backbone(config, data)
     # The order of the stages must not change: it determines the random initial weights.
     detector = instantiate(config["detector"], Detector, classes=scenes.classes) if scenes else None

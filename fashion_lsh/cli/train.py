@@ -2,6 +2,8 @@
 
 import logging
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fashion_lsh.cli.components import Components, build_components
@@ -21,6 +23,10 @@ from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.runs.training_run import TrainingRun
 from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.tracking.track import track_run
+from fashion_lsh.training.fitting import device_options
+from fashion_lsh.training.processes import Processes, open_processes
+from fashion_lsh.training.worker import connect, serve
+from fashion_lsh.training.world import launched_world
 
 log = logging.getLogger(__name__)
 
@@ -29,23 +35,34 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> float | None:
     """Train and evaluate a run, reusing trained stages and resuming an interrupted one.
 
+    Processes of torchrun and Slurm with a rank above 0 help to train and to encode, and return None.
+
     Returns:
         The score on val named by `sweep.metric`; without it, the category mAP@100 of the queries.
+
+    Raises:
+        ValueError: torchrun or Slurm started a sweep.
     """
+    if (world := launched_world()) and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ValueError("-m: torchrun and srun start the processes of one run; start a sweep without them")
+    if world and world.rank:
+        serve(world, connect(world))
+        return None
     components = build_components(cfg)
-    run = TrainingRun.open(components.config, components.data)
-    results = load_results(run)
-    if results is None:
-        with run.session(components.networks, track_run(run.path, components.config)) as session:
-            train(session, components)
-        results = run.result_file.results
+    with open_processes(**device_options(components.config["trainer"])) as processes:
+        run = TrainingRun.open(components.config, components.data)
+        results = load_results(run)
+        if results is None:
+            with run.session(components.networks, track_run(run.path, components.config)) as session:
+                train(session, components, processes)
+            results = run.result_file.results
     ensure_report(run)
     log.info("\n%s\n\n%s", describe_run(results, components.config), run.summary)
     metric = components.config["sweep"]["metric"]
     return objective(results, metric) if metric else results.value(SEARCH, "map", 100, relevance="category")
 
 
-def train(run: TrainingRun, components: Components) -> None:
+def train(run: TrainingRun, components: Components, processes: Processes) -> None:
     """Train the stages, build the gallery, evaluate the queries, write and publish the results."""
     data, detector = components.data, None
     if components.detector:
@@ -55,7 +72,7 @@ def train(run: TrainingRun, components: Components) -> None:
     model = run.fit(components.classifier, data)
     if components.hash_head:
         model = run.fit(components.hash_head.start_from(model), data)
-    query, indexed = (encode_split(model, data, split) for split in ("query", "gallery"))
+    query, indexed = (encode_split(model, data, split, processes=processes) for split in ("query", "gallery"))
     gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
     gallery.save(run.gallery_folder)
     searcher, crop = Searcher(model, gallery, components.policy), components.config["crop"]

@@ -20,6 +20,7 @@ from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.detections import BoxSelector, Detections
 from fashion_lsh.data.features import Features
 from fashion_lsh.data.loaders import build_row_loader, build_train_loader
+from fashion_lsh.data.ranks import Ranks
 from fashion_lsh.data.schema import box_columns
 from fashion_lsh.data.split_assignment import assign_splits
 from fashion_lsh.data.unseen_categories import TRAINING_SPLITS
@@ -52,12 +53,11 @@ class GarmentData(pl.LightningDataModule):
         leaks: treatment of images, groups and items in several published splits (see `find_leaks`): `refuse` raises an
             error, `drop` removes the leaking rows from train and val, `report` logs the leaks and keeps exact copies.
         split_seed: random seed of the splits (and of the images of synthetic data sets).
-        batch_size: number of images per batch.
+        batch_size: number of images per batch; several processes divide each batch among themselves.
         workers: number of loader processes; 0: load in the main process.
         samples_per_epoch: number of images per epoch; None: all. Each epoch continues where the last one stopped.
         balanced: whether all categories are sampled equally often in training.
-        item_pairs: whether each training image is followed by another image of its item, or by another augmentation of
-            itself, as a contrastive loss between items requires.
+        item_pairs: follow each training image by another image of its item, or by another augmentation of itself.
         seed: random seed of order and augmentation.
         unseen: names or number of the categories to exclude from train and val; None: no category is excluded.
     """
@@ -97,7 +97,7 @@ class GarmentData(pl.LightningDataModule):
         self.detections: Detections | None = None  # see `with_detections`
         self.jitter, self.min_crop_area = jitter, min_crop_area
         self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
-        self.batch_size, self.workers, self.pin_memory = batch_size, workers, False
+        self.batch_size, self.workers, self.pin_memory, self.ranks = batch_size, workers, False, Ranks()
         self.samples_per_epoch = samples_per_epoch
         self.balanced, self.item_pairs, self.seed, self.unseen = balanced, item_pairs, seed, unseen
         self.transform = None if transform is None else create(transform, Transform, {}, "data.transform")

@@ -1,5 +1,6 @@
 """PyTorch dataset of garment crops, with augmentation for training."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -11,7 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from fashion_lsh.data.crops import clip_box, crop_image, expand_box, jitter, random_crop_box, to_batch
 from fashion_lsh.data.datasets import Source
+from fashion_lsh.data.ranks import RankBatches, Ranks
 from fashion_lsh.data.sampler import EpochSampler
+
+log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
@@ -139,16 +143,22 @@ def build_dataloader(
     collate: Callable[[list[Any]], Any],
     pin_memory: bool,
     drop_last: bool = False,
+    ranks: Ranks = Ranks(),  # noqa: B008  immutable
 ) -> DataLoader[Any]:
-    """Build a DataLoader.
+    """Build a DataLoader of all batches, or of the parts of one rank if there are several (see RankBatches).
 
     Workers persist between epochs if `sampler` is an EpochSampler. `pin_memory` allocates batches in page-locked
     memory, which initialises CUDA.
     """
+    options: dict[str, Any] = {"batch_size": batch_size, "sampler": sampler, "drop_last": drop_last}
+    if ranks.size > 1:
+        options = {"batch_sampler": (batches := RankBatches(sampler, batch_size, ranks))}
+        if ranks.rank == 0 and batches.is_training and batches.num_dropped:
+            log.info("%d of %d images per epoch are dropped: they do not fill a global batch of %d",
+                     batches.num_dropped, len(sampler), batch_size)  # fmt: skip
     return CropLoader(
-        dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=collate, drop_last=drop_last,
-        pin_memory=pin_memory, worker_init_fn=_use_one_thread,
-        persistent_workers=workers > 0 and isinstance(sampler, EpochSampler),
+        dataset, num_workers=workers, collate_fn=collate, pin_memory=pin_memory, worker_init_fn=_use_one_thread,
+        persistent_workers=workers > 0 and isinstance(sampler, EpochSampler), **options,
     )  # fmt: skip
 
 

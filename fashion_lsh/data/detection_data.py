@@ -16,6 +16,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import build_dataloader, jitter_brightness_contrast
 from fashion_lsh.data.detection_images import images_without_garments
 from fashion_lsh.data.images import resize
+from fashion_lsh.data.ranks import Ranks
 from fashion_lsh.data.sampler import EpochSampler
 from fashion_lsh.metrics.box_average_precision import AnnotatedBoxes
 
@@ -46,7 +47,7 @@ class DetectionData:
         image_size: longer side of a resized image, in pixels.
         views: values of the column `view` to train on (street images show more garments); None: all.
         scales: minimum and maximum longer side of a training image, as a ratio of image_size.
-        batch_size: number of images per batch.
+        batch_size: number of images per batch; several processes divide each batch among themselves.
         samples_per_epoch: number of images per epoch; None: all.
         workers: number of loader processes; 0: load in the main process.
         seed: random seed of order and augmentation.
@@ -68,12 +69,16 @@ class DetectionData:
             raise ValueError(f"scenes.scales={scales}: not ascending; set the smaller scale first")
         self.data, self.level, self.image_size, self.views, self.scales = data, level, image_size, views, scales
         self.batch_size, self.samples_per_epoch, self.workers, self.seed = batch_size, samples_per_epoch, workers, seed
-        self.pin_memory = False
+        self.pin_memory, self.ranks = False, Ranks()
 
     def pinned_for(self, device: torch.device) -> Self:
         """Return a copy that pins batch memory if `device` is a GPU; pinning initialises CUDA."""
+        return self.replace(pin_memory=device.type == "cuda")
+
+    def replace(self, **attributes: Any) -> Self:
+        """Return a copy with other attribute values."""
         other = copy(self)
-        other.pin_memory = device.type == "cuda"
+        other.__dict__.update(attributes)
         return other
 
     @cached_property
@@ -135,7 +140,10 @@ class DetectionData:
     def train_dataloader(self) -> DataLoader[Any]:
         scenes = self.scenes("train", augment=True)
         sampler = EpochSampler(np.arange(len(scenes)), self.seed, self.samples_per_epoch)
-        return build_dataloader(scenes, self.batch_size, sampler, self.workers, collate, self.pin_memory)
+        self.ranks.check_batch_size(self.batch_size, "scenes.batch_size")
+        return build_dataloader(
+            scenes, self.batch_size, sampler, self.workers, collate, self.pin_memory, ranks=self.ranks
+        )
 
     def val_dataloader(self) -> None:
         """Disable validation during training; box metrics are slow and are computed once, after training."""

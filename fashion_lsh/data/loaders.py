@@ -17,8 +17,10 @@ def build_train_loader(data: "GarmentData") -> DataLoader[Any]:
     """Build the loader of augmented training images, or of their features.
 
     Raises:
-        ValueError: `item_pairs` is True, and the batch size is odd or below 4.
+        ValueError: `item_pairs` is True, and the batch size is odd or below 4; or the batch size cannot be divided
+            among the ranks.
     """
+    data.ranks.check_batch_size(data.batch_size, "data.batch_size")
     if data.item_pairs and (data.batch_size < 4 or data.batch_size % 2):
         raise ValueError(f"data.batch_size={data.batch_size}: item pairs need an even batch size of at least 4")
     rows = data.rows("train")
@@ -51,4 +53,4 @@ def _build_crop_loader(
         data.source, data.catalogue.column("image"), data.labels, data.items, data.crop_boxes, data.margin,
         data.image_size, data.jitter, data.min_crop_area, data.seed if augment else None, data.transform,
     )  # fmt: skip
-    return build_dataloader(crops, data.batch_size, keys, data.workers, collate, data.pin_memory, drop_last)
+    return build_dataloader(crops, data.batch_size, keys, data.workers, collate, data.pin_memory, drop_last, data.ranks)

@@ -13,7 +13,8 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import CropDataset, build_dataloader, collate
 from fashion_lsh.data.detections import NO_BOXES
 from fashion_lsh.data.schema import box_columns
-from fashion_lsh.evaluation.protocol import EncodedSplit, encode_all
+from fashion_lsh.evaluation.batch_encoding import encode_all
+from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.metrics.detection import MATCH_IOU, iou
 from fashion_lsh.metrics.results import Result

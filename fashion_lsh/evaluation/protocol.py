@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,19 +13,19 @@ import torch
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData, SplitName
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.evaluation.batch_encoding import encode_all, encode_in_processes
 from fashion_lsh.evaluation.latency import NUM_WARM_UP
 from fashion_lsh.evaluation.query_table import query_table, shared_garment_results
 from fashion_lsh.evaluation.scoring import relevance_by_column, score_search
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.io.progress import track
 from fashion_lsh.metrics.classification import classification_results
-from fashion_lsh.metrics.code_statistics import quantisation_error
 from fashion_lsh.metrics.ranking import CUTOFFS
 from fashion_lsh.metrics.results import Result, mean_results
 from fashion_lsh.metrics.retrieval import MAX_HITS
-from fashion_lsh.models.descriptors import DESCRIPTORS
-from fashion_lsh.models.encoding import Encoded, Model, as_arrays
+from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.training.processes import Processes
 
 MAX_NAMED_HITS = 10  # maximum number of hits per query in queries.parquet
 
@@ -107,18 +107,26 @@ def evaluate(
 
 
 def encode_split(
-    model: Model, data: GarmentData, part: SplitName, transform: Callable[[Batch], Batch] | None = None
+    model: Model,
+    data: GarmentData,
+    part: SplitName,
+    transform: Callable[[Batch], Batch] | None = None,
+    processes: Processes | None = None,
 ) -> EncodedSplit:
     """Encode one part of the data, after `transform` is applied to each batch of crops.
 
-    Features of the data (see `GarmentData.features`) replace the crops, unless there is a transform.
+    Features of the data (see `GarmentData.features`) replace the crops, unless there is a transform. Several processes
+    share the images, unless there is a transform.
     """
     data = data.pinned_for(model.device)
     data = data.replace(features=None) if transform else data
     garments = data.garments(part)
-    loader = map(transform, data.loader(part)) if transform else data.loader(part)
-    batches = track(loader, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
-    encoded, descriptors, error = encode_all(model, batches)
+    if processes and processes.size > 1 and not transform and data.features is None:
+        encoded, descriptors, error = encode_in_processes(model, data, data.rows(part), part, processes)
+    else:
+        loader = map(transform, data.loader(part)) if transform else data.loader(part)
+        batches = track(loader, f"encoding {part}", len(garments), lambda batch: len(batch.labels))
+        encoded, descriptors, error = encode_all(model, batches)
     if data.features is not None:
         descriptors = data.features.take_descriptors(data.rows(part))
     if data.box_selector.fallback == "skip":  # only queries include garments without detections
@@ -132,34 +140,6 @@ def encode_sample(model: Model, data: GarmentData, count: int) -> np.ndarray:
     model.eval()
     batches = data.pinned_for(model.device).loader("train", count)
     return np.concatenate([model(batch.images.to(model.device)).embedding.float().cpu().numpy() for batch in batches])
-
-
-@torch.inference_mode()
-def encode_all(model: Model, batches: Iterable[Batch]) -> tuple[Encoded, dict[str, np.ndarray], float | None]:
-    """Encode batches of crops in order.
-
-    Returns:
-        N encoded rows, descriptors as name -> (N, D) float32 (empty for features), and mean quantisation error (None
-        without a hash layer).
-    """
-    encoded_batches: list[Encoded] = []
-    descriptors: dict[str, list[np.ndarray]] = {name: [] for name in DESCRIPTORS}
-    errors: list[float] = []
-    model.eval()
-    for crops in batches:
-        output = model(crops.images.to(model.device))
-        encoded_batches.append(as_arrays(model, output))
-        if output.activations is not None:
-            errors.append(quantisation_error(output.activations, model.threshold))
-        for name, compute in DESCRIPTORS.items() if crops.images.ndim == 4 else ():
-            descriptors[name].append(compute(crops.images).numpy())
-    weights = [len(batch.probabilities) for batch in encoded_batches]
-    error = float(np.average(errors, weights=weights)) if errors else None
-    return (
-        Encoded.concatenate(encoded_batches),
-        {name: np.concatenate(values) for name, values in descriptors.items() if values},
-        error,
-    )
 
 
 def time_search(searcher: Searcher, query: Encoded) -> tuple[Hits, np.ndarray]:

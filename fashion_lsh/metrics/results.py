@@ -30,7 +30,7 @@ class Result(NamedTuple):
         value: value, a mean over queries for scores.
         low, high: bounds of the 95 % confidence interval; NaN if not computed.
         k: cutoff rank; for `radius_precision` the Hamming radius; 0 if the metric has none.
-        method: `classifier`, `detector`, `model`, `data`, a distance such as `rerank 1000`, or a baseline such as `lsh`.
+        method: `classifier`, `detector`, `model`, `data`, a distance such as `rerank 1000`, or a baseline (`lsh`).
         scope: rows that a search scans, for example `1 list` or `whole gallery`; boxes that a detector metric counts.
         relevance: what makes a hit relevant, `category` or `item`; "" for metrics without relevance.
         category: category that the value is limited to; "" for all categories.

@@ -47,7 +47,7 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
 
     Args:
         path: a file written by `save_model`.
-        accelerator: `auto`, `cpu` or `gpu`.
+        accelerator: `auto`, `cpu`, `gpu` or `mps`.
         overrides: constructor arguments that replace the saved values; unknown arguments are ignored.
 
     Raises:
@@ -112,11 +112,22 @@ def check_accelerator(accelerator: str) -> None:
     """
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu: no GPU available; set trainer=auto or trainer=cpu")
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("trainer.accelerator=mps: no Apple GPU available; set trainer=auto or trainer=cpu")
 
 
 def inference_device(accelerator: str) -> torch.device:
-    """Device for inference: the GPU, if one is available and `accelerator` is not `cpu`."""
-    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    """Device for training and inference: with `auto`, an NVIDIA GPU or an Apple GPU (MPS) if one is available."""
+    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        return torch.device("cuda")
+    is_mps = accelerator in ("auto", "mps") and torch.backends.mps.is_available()
+    return torch.device("mps" if is_mps else "cpu")
+
+
+def default_precision(accelerator: str) -> str:
+    """Precision of training: bfloat16 mixed precision if the GPU supports it natively, since emulation is slow."""
+    gpu = inference_device(accelerator).type == "cuda"
+    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
 def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:

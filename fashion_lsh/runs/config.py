@@ -74,7 +74,8 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "logger.lightning": dict[str, dict[str, Any]], "logger.trackers": dict[str, Spec],
     "callbacks": dict[str, Spec], "evaluators": dict[str, Spec], "sections": dict[str, Spec],
     "sweep.metric": str | None,
-    "trainer.accelerator": Literal["auto", "cpu", "gpu"], "trainer.devices": Literal[1],
+    "trainer.accelerator": Literal["auto", "cpu", "gpu", "mps"], "trainer.devices": PositiveInt | Literal["auto"],
+    "trainer.num_nodes": PositiveInt, "trainer.strategy": str,
     "trainer.monitor": str | None, "trainer.mode": Literal["max", "min"],
     "trainer.lr_grid": Annotated[list[PositiveFloat], Field(min_length=1)] | None,
     "trainer.patience": NonNegativeInt | None, "trainer.gradient_clip_val": NonNegativeFloat | None,
@@ -122,7 +123,6 @@ def _source_key(key: str, unresolved: Mapping[str, Any]) -> str:
 
 
 def _check(config: Mapping[str, Any]) -> None:
-    _check_devices(config)
     for key, hint in SCHEMA.items():
         group, _, name = key.rpartition(".")
         group_config = config.get(group, {}) if group else config
@@ -146,17 +146,6 @@ def _check(config: Mapping[str, Any]) -> None:
             hint = parameters[name].annotation
             if hint is not inspect.Parameter.empty and not (isinstance(value, Mapping) and "_target_" in value):
                 _check_value(key, value, hint)
-
-
-def _check_devices(config: Mapping[str, Any]) -> None:
-    """Reject settings that distribute a run over several devices."""
-    for name in ("devices", "num_nodes", "strategy"):
-        value = config.get("trainer", {}).get(name, 1)
-        if value != 1:
-            raise ValueError(
-                f"trainer.{name}={value!r}: a run uses one device; start one command per GPU "
-                "(CUDA_VISIBLE_DEVICES=1 fashion-lsh train seed=1), or sweep on one GPU (-m seed=0,1)"
-            )
 
 
 def _check_crops(config: Mapping[str, Any]) -> None:

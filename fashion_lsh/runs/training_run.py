@@ -13,7 +13,7 @@ from fashion_lsh.data.corrections import CorrectedSource
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import Detections
 from fashion_lsh.io.files import atomic_write, check_disk_space, check_writable, folder_lock, update_symlink
-from fashion_lsh.models.checkpoints import min_checkpoint_bytes
+from fashion_lsh.models.checkpoints import default_precision, inference_device, min_checkpoint_bytes
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.models.feature_cache import cache_features, cached_views
 from fashion_lsh.runs.component_versions import own_code, used_versions
@@ -69,7 +69,8 @@ class TrainingRun(Run):
             keys = stage_keys(config, data.checksum) | {"data": data.checksum}
             run.write_json("stage_keys.json", keys | {"components": stage_components(config, data.checksum)})
             if not run.metrics:  # a finished run keeps the environment of its scores
-                run.write_json("environment.json", environment(config["trainer"]["accelerator"] != "cpu", config))
+                is_gpu = config["trainer"]["accelerator"] != "cpu"
+                run.write_json("environment.json", environment(is_gpu, config) | _devices(config["trainer"]))
                 run.write_skipped(data.skipped.items())
                 if isinstance(data.source, CorrectedSource):
                     run.write_corrections(data.source.changes)
@@ -155,3 +156,18 @@ class TrainingRun(Run):
             return nullcontext()
         key = self.read_json("stage_keys.json")[stage]
         return folder_lock(self.path.parent.parent / LOCKS_FOLDER / f"{stage}-{key}", wait=True)
+
+
+def _devices(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolved accelerator, precision, and number of devices and machines, for the record of the environment."""
+    from fashion_lsh.training.fitting import device_options
+    from fashion_lsh.training.world import resolve_world
+
+    world, accelerator = resolve_world(**device_options(trainer)), trainer["accelerator"]
+    precision = trainer.get("precision") or default_precision(accelerator)
+    return {
+        "accelerator": inference_device(accelerator).type,
+        "precision": precision,
+        "devices": world.size,
+        "machines": world.num_nodes,
+    }

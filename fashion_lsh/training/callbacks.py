@@ -1,8 +1,11 @@
 """Lightning callbacks, logger and checkpoint plugin."""
 
 import logging
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,29 +40,40 @@ def guard(callback: Callback, key: str) -> Callback:
         callback: callback, changed in place.
         key: config key, for the message.
     """
-    hooks = [name for name in dir(Callback) if name.startswith("on_") and name != "on_exception"]
-    hooks += ["setup", "teardown", "state_dict", "load_state_dict"]
-
-    def guarded(name: str) -> Callable[..., Any]:
-        hook = getattr(callback, name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            try:
-                return hook(*arguments, **options)
-            except Exception as error:  # code of the user: any exception is possible
-                log.error("%s.%s failed (%s: %s); the callback is not used any more", key, name,
-                          type(error).__name__, error)  # fmt: skip
-                log.debug("%s", key, exc_info=error)
-                for other in hooks:
-                    setattr(callback, other, lambda *_, **__: {})  # an empty state_dict; other results are ignored
-                return {}
-
-        return call
-
-    for name in hooks:
+    for name in _HOOKS:
         if getattr(type(callback), name) is not getattr(Callback, name):
-            setattr(callback, name, guarded(name))
+            setattr(callback, name, _GuardedHook(callback, name, key))
     return callback
+
+
+_HOOKS = (
+    *(name for name in dir(Callback) if name.startswith("on_") and name != "on_exception"),
+    "setup", "teardown", "state_dict", "load_state_dict",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _GuardedHook:
+    """Hook of a callback that logs exceptions; a class, since pickle sends callbacks to other processes."""
+
+    callback: Callback
+    name: str
+    key: str
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return getattr(type(self.callback), self.name)(self.callback, *arguments, **options)
+        except Exception as error:  # code of the user: any exception is possible
+            log.error("%s.%s failed (%s: %s); the callback is not used any more", self.key, self.name,
+                      type(error).__name__, error)  # fmt: skip
+            log.debug("%s", self.key, exc_info=error)
+            for other in _HOOKS:
+                setattr(self.callback, other, _do_nothing)
+            return {}
+
+
+def _do_nothing(*_: Any, **__: Any) -> dict[str, Any]:
+    return {}  # an empty state_dict; other results are ignored
 
 
 def create_loggers(nodes: Mapping[str, Mapping[str, Any]], folder: Path, stage: str) -> list[Logger]:
@@ -112,6 +126,17 @@ class ResumableEarlyStopping(EarlyStopping):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.should_stop = 0 < self.wait_count >= self.patience
+
+
+class DefaultSigterm(Callback):
+    """End this process at once on SIGTERM, and thereby all others.
+
+    Lightning's handler sends a message to all processes, which blocks if one has died; torchrun then waits 30 s.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning restores the handler after training
 
 
 class EpochLogger(Callback):

@@ -67,7 +67,7 @@ class CropModule(TrainingModule, ABC):
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.compute_loss(self(batch.images), batch)
-        self.log(f"{self.name}/train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        self.log(f"{self.name}/train/loss", loss, prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
@@ -75,7 +75,7 @@ class CropModule(TrainingModule, ABC):
         self.accuracy(output.logits, batch.labels)
         self.f1(output.logits, batch.labels)
         log_options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.labels)}
-        self.log(f"{self.name}/val/loss", self.compute_loss(output, batch), **log_options)
+        self.log(f"{self.name}/val/loss", self.compute_loss(output, batch), sync_dist=True, **log_options)
         self.log(f"{self.name}/val/accuracy", self.accuracy, prog_bar=True, **log_options)
         self.log(f"{self.name}/val/macro_f1", self.f1, **log_options)
         self.collect_validation(output, batch)

@@ -58,7 +58,7 @@ class Detector(TrainingModule):
         ]
         losses = self.model.losses([image.float() / 255 for image in batch.images], targets)
         total = torch.stack(list(losses.values())).sum()
-        log_options: dict[str, Any] = {"batch_size": len(batch.images)}
+        log_options: dict[str, Any] = {"batch_size": len(batch.images), "sync_dist": True}
         self.log(f"{self.name}/train/loss", total, prog_bar=True, **log_options)
         self.log_dict({f"{self.name}/train/{name}": value for name, value in losses.items()}, **log_options)
         return total

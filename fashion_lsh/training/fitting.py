@@ -4,30 +4,25 @@ import difflib
 import inspect
 import logging
 import shutil
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from fashion_lsh.models.baselines import Baseline
-from fashion_lsh.models.checkpoints import inference_device, load_model, save_model
-from fashion_lsh.training.callbacks import AtomicCheckpointIO, BestCheckpoint, EpochLogger, ResumableEarlyStopping
+from fashion_lsh.models.checkpoints import default_precision, inference_device, load_model, save_model
+from fashion_lsh.training.job import DEFAULT_OPTIONS, TrainingJob, train, train_in_processes
 from fashion_lsh.training.module import TrainingModule
+from fashion_lsh.training.processes import open_processes
 from fashion_lsh.training.rate_search import choose_rate, set_rate
+from fashion_lsh.training.world import Devices, World, resolve_world
 
 log = logging.getLogger(__name__)
-
-# Lightning's warnings concern its internals, and users cannot act on the warnings.
-warnings.filterwarnings("ignore", module="pytorch_lightning")
-
 
 # Arguments of Lightning's Trainer that the framework sets, and what to set instead.
 SET_BY_FRAMEWORK = {
@@ -37,17 +32,23 @@ SET_BY_FRAMEWORK = {
     "enable_checkpointing": "overwrite=true to start again", "plugins": "callbacks.NAME._target_",
     "fast_dev_run": "trainer=smoke", "barebones": "trainer=smoke",
 }  # fmt: skip
-DEFAULT_OPTIONS = {"enable_model_summary": False, "log_every_n_steps": 10, "num_sanity_val_steps": 0}
 FIT_OPTIONS = ("monitor", "mode", "patience", "lr_grid")  # settings of the group `trainer` for `fit` itself
+DEVICE_OPTIONS = ("accelerator", "devices", "num_nodes")  # arguments of `resolve_world`
+DDP_UNUSED = "ddp_find_unused_parameters_true"
+# Names of Lightning for DistributedDataParallel; they differ in how processes are started, which `processes` does here.
+STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", DDP_UNUSED)
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:
     """Check the config group `trainer` before training, by building a Trainer.
 
     Raises:
-        ValueError: the framework sets the option, or Lightning does not know it or rejects its value.
+        ValueError: the framework sets the option, Lightning does not know it or rejects its value, or the machine has
+            fewer devices.
     """
-    options = {name: value for name, value in options.items() if name not in FIT_OPTIONS}
+    _check_devices(options)
+    own_options = (*FIT_OPTIONS, "devices", "num_nodes", "strategy")
+    options = {name: value for name, value in options.items() if name not in own_options}
     known = inspect.signature(pl.Trainer).parameters
     for name, value in options.items():
         if name in SET_BY_FRAMEWORK:
@@ -63,6 +64,22 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
         raise ValueError(f"trainer: {error}") from error
 
 
+def _check_devices(options: Mapping[str, Any]) -> None:
+    world, strategy = resolve_world(**device_options(options)), options.get("strategy", "auto")
+    if strategy not in STRATEGIES:
+        raise ValueError(f"trainer.strategy={strategy!r}: not supported; choose from {', '.join(STRATEGIES)}")
+    if options.get("sync_batchnorm") and inference_device(options.get("accelerator", "auto")).type != "cuda":
+        raise ValueError("trainer.sync_batchnorm=true: needs GPUs; set trainer.sync_batchnorm=false")
+    if strategy not in ("auto", DDP_UNUSED) and world.size > 1:
+        log.info("trainer.strategy=%s: %d processes use DistributedDataParallel, and do not execute the command again",
+                 strategy, world.size)  # fmt: skip
+
+
+def device_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `resolve_world` and `open_processes` among the settings of the config group `trainer`."""
+    return {name: options[name] for name in DEVICE_OPTIONS if name in options}
+
+
 def fit(
     stage: TrainingModule | Baseline,
     data: Any,
@@ -75,6 +92,9 @@ def fit(
     lr_grid: Sequence[float] | None = None,
     precision: str | None = None,
     accelerator: str = "auto",
+    devices: Devices = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     **trainer_options: Any,
 ) -> Any:
     """Train a network and save it as `<folder>/<name>.ckpt`, or load this file if it exists.
@@ -93,6 +113,9 @@ def fit(
             for 1. Only for batches of features, whose epochs take about a second.
         precision: `precision` of Lightning's Trainer; None for bfloat16 mixed precision if the device supports it.
         accelerator: `accelerator` of Lightning's Trainer; also selects the device of the returned network.
+        devices, num_nodes: number of processes that train together, see `resolve_world`; only one process trains on
+            batches of features, whose epochs take about a second.
+        strategy: `auto`, or `ddp_find_unused_parameters_true` if the loss does not depend on some of the weights.
         trainer_options: further arguments of Lightning's Trainer, but those in SET_BY_FRAMEWORK.
 
     Returns:
@@ -102,7 +125,8 @@ def fit(
     Raises:
         ValueError: Lightning rejects an argument, or `monitor` is not logged.
     """
-    data = data.pinned_for(inference_device(accelerator))
+    device = inference_device(accelerator)
+    data = data.pinned_for(device)
     checkpoint_path = folder / f"{stage.name}.ckpt"
     module = stage if isinstance(stage, TrainingModule) else None
     model: Any = module.model if module else stage
@@ -113,91 +137,27 @@ def fit(
     if module:
         if monitor and module.validates:
             module.monitor, module.monitor_mode = f"{module.name}/{monitor}", mode
-        best_epoch = _best_epoch_callbacks(module, folder, patience)
-        precision = precision or _default_precision(accelerator)
-        options = trainer_options | {"accelerator": accelerator, "precision": precision, "logger": list(loggers)}
+        precision = precision or default_precision(accelerator)
+        options = trainer_options | {"accelerator": accelerator, "precision": precision}
+        has_features = getattr(data, "features", None) is not None
+        if has_features and resolve_world(accelerator, devices, num_nodes).size > 1:
+            log.info("%s: one process trains on cached features, not several (trainer.devices)", module.name)
         try:
-            if lr_grid and module.monitor and getattr(data, "features", None) is not None:
-                set_rate(module, choose_rate(module, data, lr_grid, patience, DEFAULT_OPTIONS | options))
-            fit_metrics = _train(module, data, folder, best_epoch, callbacks, options)
+            if lr_grid and module.monitor and has_features:
+                one_device = DEFAULT_OPTIONS | options | {"devices": 1}
+                set_rate(module, choose_rate(module, data, lr_grid, patience, one_device))
+            job = TrainingJob(module, data, folder, callbacks, patience, options, strategy == DDP_UNUSED)
+            job = replace(job, resumes=job.last.exists())
+            if has_features:
+                fit_metrics = train(World(), job, loggers)
+            else:
+                with open_processes(accelerator, devices, num_nodes) as processes:
+                    fit_metrics = train_in_processes(job, loggers, processes)
         except MisconfigurationException as error:
             raise ValueError(f"trainer{f'.monitor={monitor}' if monitor else ''}: {error}") from error
-    model.to(inference_device(accelerator))  # Lightning moves the network to the CPU after training
+    model.to(device)  # Lightning moves the network to the CPU after training
     model.fit_metrics = {**model.fit_metrics, stage.name: {**stage.post_fit(data), **fit_metrics}}
     save_model(model, checkpoint_path, module.hparams if module else model.hyper_parameters)
     if module:
         shutil.rmtree(folder / "checkpoints")
     return model.eval()
-
-
-def _train(
-    stage: TrainingModule,
-    data: Any,
-    folder: Path,
-    best_epoch: Sequence[Callback],
-    callbacks: Sequence[Callback],
-    trainer_options: dict[str, Any],
-) -> dict[str, float]:
-    """Train, load the weights of the best epoch, and return the number and score of this epoch.
-
-    SLURM support of Lightning is disabled: it saves an `hpc_ckpt` in the working directory, and resumes from any
-    `hpc_ckpt`, even of another stage.
-    """
-    checkpoint_dir = _checkpoint_dir(stage, folder)
-    # in a log file, EpochLogger writes a line per epoch instead
-    shows_progress = trainer_options.pop("enable_progress_bar", sys.stdout.isatty())
-    progress_bar = [RichProgressBar(refresh_rate=10)] if shows_progress else []
-    trainer = pl.Trainer(
-        default_root_dir=checkpoint_dir,
-        max_epochs=stage.hparams["epochs"],
-        # the callback that saves the last epoch must follow BestCheckpoint, whose state it saves
-        callbacks=[*stage.callbacks(), *callbacks, *best_epoch, _last_epoch_callback(checkpoint_dir), EpochLogger(),
-                   *progress_bar],
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
-        enable_progress_bar=shows_progress,
-        **DEFAULT_OPTIONS | trainer_options,
-    )  # fmt: skip
-    last = checkpoint_dir / "last.ckpt"
-    resume_path = last if last.exists() else None
-    trainer.fit(stage, stage.train_batches(data), data.val_dataloader(), ckpt_path=resume_path, weights_only=True)
-    return _load_checkpoint(stage, checkpoint_dir / "best.ckpt" if best_epoch else last, best_epoch)
-
-
-def _checkpoint_dir(stage: TrainingModule, folder: Path) -> Path:
-    return folder / "checkpoints" / stage.name
-
-
-def _last_epoch_callback(checkpoint_dir: Path) -> ModelCheckpoint:
-    """Callback that saves the last epoch."""
-    return ModelCheckpoint(checkpoint_dir, filename="last", enable_version_counter=False)
-
-
-def _best_epoch_callbacks(stage: TrainingModule, folder: Path, patience: int | None) -> list[Callback]:
-    """BestCheckpoint and early stopping; empty without a monitored metric."""
-    if stage.monitor is None:
-        return []
-    monitor_options: dict[str, Any] = {"monitor": stage.monitor, "mode": stage.monitor_mode}
-    best = BestCheckpoint(
-        _checkpoint_dir(stage, folder), filename="best", enable_version_counter=False, **monitor_options
-    )
-    if patience is None:
-        return [best]
-    return [best, ResumableEarlyStopping(patience=patience, check_finite=False, **monitor_options)]
-
-
-def _load_checkpoint(stage: TrainingModule, path: Path, checkpoint_callbacks: Sequence[Callback]) -> dict[str, float]:
-    """Load the (averaged) weights of a checkpoint; return number and score of the best epoch if one is monitored."""
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    stage.load_state_dict(checkpoint["state_dict"])
-    metrics: dict[str, float] = {}
-    for best in (each for each in checkpoint_callbacks if isinstance(each, BestCheckpoint)):
-        metrics["best_epoch"] = int(checkpoint["epoch"]) + 1
-        if best.best_model_score is not None and best.best_model_score.isfinite():  # infinite if it was NaN
-            metrics[str(stage.monitor).removeprefix(f"{stage.name}/")] = float(best.best_model_score)
-    return metrics
-
-
-def _default_precision(accelerator: str) -> str:
-    """Select bfloat16 mixed precision if the GPU supports it natively, since emulation is slow."""
-    gpu = inference_device(accelerator).type == "cuda"
-    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

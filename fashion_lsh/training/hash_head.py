@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.utils.data import DataLoader
 
 from fashion_lsh.data.datamodule import GarmentData
@@ -17,6 +18,7 @@ from fashion_lsh.io.targets import Spec
 from fashion_lsh.metrics.code_validation import validation_map
 from fashion_lsh.models.crop_model import ModelOutput
 from fashion_lsh.models.hash_head import HashHeadModel
+from fashion_lsh.models.losses.gather import gather_rows, num_ranks
 from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
 from fashion_lsh.models.losses.metric_learning import ItemLoss, MetricLearningLoss
 from fashion_lsh.training.crop_module import CropModule
@@ -157,7 +159,7 @@ class HashHead(CropModule):
         self._validation.append((codes, *(each.cpu().numpy() for each in (batch.labels, batch.items, batch.rows))))
 
     def on_validation_epoch_end(self) -> None:
-        codes, categories, items, rows = (np.concatenate(parts) for parts in zip(*self._validation, strict=True))
+        codes, categories, items, rows = self._validation_arrays()
         views = None if self.is_query_view is None else self.is_query_view[rows]
         value = validation_map(codes, categories, items, views).value
         self.log(f"{self.name}/val/code_map", value, prog_bar=True)
@@ -168,24 +170,39 @@ class HashHead(CropModule):
                 self.name,
             )
 
+    def _validation_arrays(self) -> list[np.ndarray]:
+        """Codes, categories, items and rows of all processes, in the order of the rows if there are several."""
+        arrays = [np.concatenate(parts) for parts in zip(*self._validation, strict=True)]
+        if num_ranks() == 1:
+            return arrays
+        gathered: list[Any] = [None] * num_ranks()
+        dist.all_gather_object(gathered, arrays)
+        arrays = [np.concatenate(parts) for parts in zip(*gathered, strict=True)]
+        order = np.argsort(arrays[-1], kind="stable")
+        return [array[order] for array in arrays]
+
     def compute_loss(self, output: ModelOutput, batch: Batch) -> Tensor:
         """Hash loss plus, in training, the weighted loss between items; a scalar."""
         assert output.activations is not None
         with torch.autocast(self.device.type, enabled=False):  # bfloat16 is too imprecise for cosines
-            activations = output.activations.float()
-            loss: Tensor = self.model.loss(activations, output.logits.float(), batch.labels)
+            activations, logits = output.activations.float(), output.logits.float()
+            if self.model.loss.compares_rows and self.training:
+                loss: Tensor = self.model.loss(*map(gather_rows, (activations, logits, batch.labels)))
+            else:
+                loss = self.model.loss(activations, logits, batch.labels)
             if not (self.item_weight and self.training):
                 return loss
             return loss + self.item_weight * self._compute_item_loss(activations - self.model.threshold, output, batch)
 
     def _compute_item_loss(self, codes: Tensor, output: ModelOutput, batch: Batch) -> Tensor:
-        """Loss between items.  codes: (B, bits) float32, positive where a bit is 1 -> scalar."""
-        embedding = output.embedding.float()
+        """Loss between items of all processes.  codes: (B, bits) float32, positive where a bit is 1 -> scalar."""
+        embedding, codes = gather_rows(output.embedding.float()), gather_rows(codes)
+        items, labels = gather_rows(batch.items), gather_rows(batch.labels)
         if self.item_loss is None:
-            contrasts = [supervised_contrastive_loss(each, batch.items, CONTRAST_TEMPERATURE)
+            contrasts = [supervised_contrastive_loss(each, items, CONTRAST_TEMPERATURE)
                          for each in (codes, embedding)]  # fmt: skip
             return contrasts[0] + contrasts[1]
         if self.metric_loss is None:
             raise ValueError("item_loss: its classes are unknown; pass GarmentData to Trainer.fit, not its loaders")
         vectors = embedding if self.item_loss.get("vectors") == "embedding" else codes
-        return self.metric_loss(vectors, batch.items if self.needs_item_pairs else batch.labels)
+        return self.metric_loss(vectors, items if self.needs_item_pairs else labels)

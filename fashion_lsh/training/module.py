@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader
 from fashion_lsh.io.targets import with_defaults
 from fashion_lsh.training.optimizers import ADAMW, Optim, create_optimizer, warmup_cosine_schedule
 
+RANK_SEED = 2_654_435_761  # 2**32 / golden ratio: distant seeds, of which torch uses 32 bits on the CPU
+
 
 class NonFiniteLossError(ValueError):
     """The training loss is NaN or infinite."""
@@ -87,11 +89,12 @@ class TrainingModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout and the sampling of proposals, so that resumed and uninterrupted training give equal weights.
 
-        The seed depends on the config and the epoch. Seeding in `on_train_epoch_start` would not suffice: the data
-        loader also draws a random number, and draws it earlier after resuming.
+        The seed depends on the config, the epoch and the rank. Seeding in `on_train_epoch_start` would not suffice: the
+        data loader also draws a random number, and draws it earlier after resuming.
         """
         if batch_idx == 0:
-            torch.manual_seed(self.hparams["seed"] * 100_003 + self.current_epoch)
+            seed = self.hparams["seed"] * 100_003 + self.current_epoch
+            torch.manual_seed(seed + RANK_SEED * self.global_rank)
 
     def on_train_epoch_end(self) -> None:
         """Stop training if the loss is not finite.
@@ -99,7 +102,7 @@ class TrainingModule(pl.LightningModule):
         Raises:
             NonFiniteLossError: the loss of the last step is NaN or infinite.
         """
-        loss = float(self.trainer.callback_metrics[f"{self.name}/train/loss"])
+        loss = float(self.trainer.callback_metrics[f"{self.name}/train/loss"])  # mean of all processes
         if not math.isfinite(loss):
             raise NonFiniteLossError(
                 f"{self.name}/train/loss={loss} in epoch {self.current_epoch + 1}: not finite; lower optim.lr, "

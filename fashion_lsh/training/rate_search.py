@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.callbacks import EarlyStopping
 
 from fashion_lsh.training.module import NonFiniteLossError, TrainingModule
+from fashion_lsh.training.world import World, WorldEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def _score(stage: TrainingModule, data: Any, rate: float, patience: int | None, 
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     callbacks = [*trial.callbacks(), stopping]
     trainer = pl.Trainer(
-        max_epochs=epochs, callbacks=callbacks, plugins=[LightningEnvironment()], **{**options, **quiet}
+        max_epochs=epochs, callbacks=callbacks, plugins=[WorldEnvironment(World())], **{**options, **quiet}
     )
     try:
         trainer.fit(trial, trial.train_batches(data), data.val_dataloader())

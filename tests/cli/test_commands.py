@@ -240,7 +240,9 @@ def test_unseen_categories_are_evaluated_and_reported(
         ("data.image_size=16", "data.image_size=16: resnet18 needs at least 32"),
         ("split.ratios.query=0.0", "split 'query': no garments"),
         ("data.root=null", "data=folder needs data.root"),
-        ("trainer.devices=2", "trainer.devices=2"),
+        ("trainer.devices=999", "trainer.devices=999: this machine has"),
+        ("+trainer.num_nodes=2", "trainer.num_nodes=2: start the command on each machine with torchrun or srun"),
+        ("+trainer.strategy=fsdp", "trainer.strategy='fsdp'"),
         ("data.root=/nowhere.csv", "/nowhere.csv: no such folder"),
     ],
 )

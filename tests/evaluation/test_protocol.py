@@ -10,9 +10,9 @@ import torch
 
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.evaluation.batch_encoding import encode_all
 from fashion_lsh.evaluation.protocol import (
     EncodedSplit,
-    encode_all,
     encode_split,
     evaluate,
 )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fashion_lsh.data.dataset import Batch
-from fashion_lsh.evaluation.protocol import encode_all
+from fashion_lsh.evaluation.batch_encoding import encode_all
 from fashion_lsh.models.backbones import Backbone
 from fashion_lsh.models.checkpoints import load_model, save_model
 from fashion_lsh.models.crop_model import CropModel

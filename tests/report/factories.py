@@ -42,8 +42,8 @@ SETTINGS: dict[str, Any] = {
              "gallery": "gallery",
              "box_selector": {"select": "given", "min_score": 0.3, "min_size": 8.0, "fallback": "whole"}},
     "detector": None, "scenes": None,
-    "search": {"_target_": "fashion_lsh.search.policy.SearchPolicy", "distance": "rerank", "nprobe": 1, "rerank_k": 1000,
-               "alpha": 0.5, "min_confidence": 0.0, "min_probability": None},
+    "search": {"_target_": "fashion_lsh.search.policy.SearchPolicy", "distance": "rerank", "nprobe": 1,
+               "rerank_k": 1000, "alpha": 0.5, "min_confidence": 0.0, "min_probability": None},
 }  # fmt: skip
 
 

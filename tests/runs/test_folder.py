@@ -67,6 +67,8 @@ def test_environment_of_a_finished_run_is_kept(config: dict[str, Any], data: Gar
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["torch"] == torch.__version__.partition("+")[0]
     assert environment["threads"] == torch.get_num_threads()
+    resolved = {"accelerator": "cpu", "precision": "32-true", "devices": 1, "machines": 1}
+    assert {name: environment[name] for name in resolved} == resolved
     assert {"python", "processor", "platform", "cores", "gpu", "fashion-lsh", "faiss-cpu"} <= set(environment)
     run.write_json("environment.json", {"processor": "of another machine"})
     TrainingRun.open(config, data)

@@ -62,6 +62,8 @@ def test_another_split_or_version_changes_run_and_stage_keys(
         ("data.workers", 4),
         ("jobs", "somewhere"),
         ("data.root", "elsewhere"),
+        ("trainer.devices", 2),
+        ("trainer.strategy", "ddp"),
     ],
 )
 def test_ignored_keys_do_not_change_the_run_key(

@@ -65,14 +65,15 @@ def test_head_has_its_own_learning_rate(module_class: type[CropModule]) -> None:
     assert configured["lr_scheduler"]["interval"] == "step"
 
 
-def test_dropout_is_seeded_by_seed_and_epoch() -> None:
+def test_dropout_is_seeded_by_seed_epoch_and_rank() -> None:
     module, dropout, masks = make_module(Classifier), nn.Dropout(0.5), []
-    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 1)]:  # dropout mask of the first batch of each epoch
+    # dropout mask of the first batch of each epoch
+    for seed, epoch, rank in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]:
         module.hparams["seed"] = seed
-        module.trainer = SimpleNamespace(current_epoch=epoch)  # type: ignore[assignment]
+        module.trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank)  # type: ignore[assignment]
         module.on_train_batch_start(EMPTY_BATCH, 0)
         masks.append(tuple(dropout(torch.ones(64)).tolist()))
-    assert len(set(masks)) == 3
+    assert len(set(masks)) == 4
     assert masks[1] == masks[3]
     module.on_train_batch_start(EMPTY_BATCH, 1)
     assert tuple(dropout(torch.ones(64)).tolist()) not in masks  # later batches are not re-seeded

@@ -200,22 +200,6 @@ def test_calibration_error_is_logged_before_and_after_calibration(
     assert f"classifier: temperature {module.model.temperature:.3f}; " in caplog.text
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("module_class", [Classifier, HashHead])
-def test_gpu_checkpoint_gives_the_same_outputs_on_cpu(
-    module_class: type[CropModule], make_data: MakeData, tmp_path: Path
-) -> None:
-    gpu_model = fit(make_module(module_class, epochs=2), make_data(), tmp_path, accelerator="gpu")
-    assert gpu_model.device.type == "cuda"
-    cpu_model = load_model(tmp_path / f"{gpu_model.name}.ckpt", "cpu")
-    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
-    with torch.inference_mode():
-        for ours, theirs in zip(cpu_model(images), gpu_model(images.to(gpu_model.device)), strict=True):
-            assert (ours is None) == (theirs is None)
-            if ours is not None:
-                torch.testing.assert_close(ours, theirs.cpu(), rtol=0.02, atol=0.02)
-
-
 @pytest.mark.usefixtures("tiny_backbones")
 @pytest.mark.parametrize(("patience", "expected_epochs"), [(0, 3), (1, 3), (2, 4), (None, 5)])
 def test_training_stops_after_patience(

@@ -16,9 +16,15 @@ class HashLoss(nn.Module, ABC):
         bits: code length.
         num_categories: number of categories C.
         label_smoothing: fraction of the target probability that is spread over all categories.
+
+    Attributes:
+        threshold: a bit is 1 where its activation exceeds this value.
+        compares_rows: True if the loss of a row depends on other rows of the batch, as in pairwise losses. In training
+            with several processes, such a loss is called with the rows of all processes.
     """
 
     threshold = 0.0
+    compares_rows = False
 
     def __init__(self, bits: int, num_categories: int, label_smoothing: float) -> None:
         super().__init__()

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from fashion_lsh.models.losses.gather import gather_rows, own_rows
+
 
 def signs(outputs: Tensor) -> Tensor:
     """Sign with values in {-1, 1}; the sign of 0 is -1.  outputs (B, bits) -> (B, bits) float32."""
@@ -20,9 +22,13 @@ class BiHalf(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, outputs: Tensor) -> Tensor:
-        """Compute b.  outputs (B, bits) -> (B, bits) in {-1, 1}; in a batch of odd size the median becomes -1."""
-        ranks = outputs.argsort(dim=0, stable=True).argsort(dim=0)
-        halves = torch.where(ranks >= (len(outputs) + 1) // 2, 1.0, -1.0)
+        """Compute b.  outputs (B, bits) -> (B, bits) in {-1, 1}; in a batch of odd size the median becomes -1.
+
+        Several processes halve their common batch.
+        """
+        batch = gather_rows(outputs)
+        ranks = batch.argsort(dim=0, stable=True).argsort(dim=0)
+        halves = own_rows(torch.where(ranks >= (len(batch) + 1) // 2, 1.0, -1.0), len(outputs))
         ctx.save_for_backward(outputs, halves)
         return halves
 
