@@ -78,7 +78,7 @@ def test_features_that_are_needed_twice_at_once_are_computed_once(
     )
     with ThreadPoolExecutor() as executor:
         first, second = executor.map(
-            lambda data: cache_features(make_model(), data, tmp_path), [make_data(), make_data()]
+            cache_features, [make_model(), make_model()], [make_data(), make_data()], [tmp_path] * 2
         )
     assert len(calls) == 1
     assert np.array_equal(first.features.matrix, second.features.matrix)
