@@ -112,7 +112,8 @@ def test_defaults_of_conf_and_constructors_are_equal() -> None:
 
 def test_defaults_are_as_documented() -> None:
     config = compose_config()
-    assert config["backbone"] == {"name": "resnet101", "weights": None, "frozen": False, "lr_factor": 1.0,
+    assert config["backbone"] == {"name": "resnet101", "weights": None, "frozen": False, "frozen_blocks": 0,
+                                  "lr_factor": 1.0, "layer_decay": 1.0,
                                   "cached_views": "auto"}  # fmt: skip
     assert config["data"]["source"] == "shop_street"
     assert config["data"]["crop"] == "annotated"

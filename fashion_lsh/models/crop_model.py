@@ -5,11 +5,12 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,6 +52,8 @@ class CropModel(nn.Module, ABC):
         image_size: side of the crops in pixels.
         margin: margin of the crops on each side, as a fraction of the box.
         frozen: do not train the backbone, and keep its batch norms and dropout in evaluation mode.
+        frozen_blocks: number of first blocks of the backbone, with the stem as the first, that are frozen in the same
+            way; see `Backbone.parameter_groups`.
 
     Attributes:
         name: `classifier` or `hash_head`; prefix of the metrics and name of the checkpoint.
@@ -58,7 +61,7 @@ class CropModel(nn.Module, ABC):
         bits: code length; None without a hash layer.
 
     Raises:
-        ValueError: the backbone does not accept images of `image_size`.
+        ValueError: the backbone does not accept images of `image_size`, or has fewer than `frozen_blocks` blocks.
     """
 
     name: str
@@ -74,9 +77,10 @@ class CropModel(nn.Module, ABC):
         image_size: PositiveInt = 64,
         margin: NonNegativeFloat = 0.1,
         frozen: bool = False,
+        frozen_blocks: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        self.frozen = frozen
+        self.frozen, self.frozen_blocks = frozen, frozen_blocks
         self.categories, self.image_size, self.margin = list(categories), image_size, margin
         self.backbone = create_backbone(backbone, image_size).requires_grad_(not frozen)
         if self.backbone.fixed_size not in (None, image_size):  # a user's own class
@@ -89,6 +93,8 @@ class CropModel(nn.Module, ABC):
                 f"data.image_size={image_size}: {backbone} needs at least {self.backbone.min_size} pixels; "
                 "set a larger data.image_size or choose another backbone"
             )
+        if frozen_blocks:
+            self._freeze_blocks(frozen_blocks)
         self.register_buffer("temperature", torch.ones(()))
         self.train()  # new modules are in training mode: set a frozen backbone to evaluation mode
 
@@ -103,11 +109,26 @@ class CropModel(nn.Module, ABC):
         return self.temperature.device
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode; a frozen backbone stays in evaluation mode."""
+        """Set training mode; a frozen backbone, and frozen blocks of it, stay in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+        elif self.frozen_blocks:
+            for module in self.backbone.modules():
+                parameters = list(module.parameters())
+                if parameters and not any(parameter.requires_grad for parameter in parameters):
+                    module.eval()
         return self
+
+    def _freeze_blocks(self, count: int) -> None:
+        groups = self.backbone.parameter_groups()
+        if count > len(groups):
+            raise ValueError(
+                f"backbone.frozen_blocks={count}: {self.backbone.name} has {len(groups)} blocks; set at most "
+                f"{len(groups)}, or backbone.frozen=true"
+            )
+        for parameter in chain.from_iterable(groups[:count]):
+            parameter.requires_grad_(False)
 
     @abstractmethod
     def head_parameters(self) -> list[nn.Parameter]:
@@ -149,6 +170,11 @@ class CropModel(nn.Module, ABC):
         """
         if self.frozen and weights is None and any(True for _ in self.backbone.parameters()):
             raise ValueError("backbone.frozen=true freezes random weights; set backbone.weights to imagenet or a path")
+        if self.frozen_blocks and weights is None:
+            raise ValueError(
+                f"backbone.frozen_blocks={self.frozen_blocks} freezes random weights; set backbone.weights to imagenet "
+                "or a path"
+            )
         return f"{load_weights(self.backbone, weights)} ({self.backbone.name})"
 
     def start_from(self, other: "CropModel") -> Self:

@@ -19,8 +19,8 @@ class Classifier(CropModule):
     Args:
         backbone, categories: see ClassifierModel.
         label_smoothing: fraction of the target probability that is spread over all categories.
-        options: image_size, margin, frozen (see ClassifierModel), epochs, lr_factor, optim, seed (see TrainingModule),
-            head_factor (see CropModule).
+        options: image_size, margin, frozen, frozen_blocks (see ClassifierModel), epochs, lr_factor, ema_decay, optim,
+            seed (see TrainingModule), head_factor, layer_decay, mixup (see CropModule).
     """
 
     network_class = ClassifierModel

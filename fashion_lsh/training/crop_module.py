@@ -1,9 +1,10 @@
 """Base class of the LightningModules that train on crops: classifier and hash head."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import PositiveFloat
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
@@ -22,6 +23,10 @@ class CropModule(TrainingModule, ABC):
         backbone: see `create_backbone`.
         categories: names of the categories, in the order of the labels.
         head_factor: learning rate of all layers after the backbone, as a multiple of the backbone's learning rate.
+        layer_decay: factor of the learning rate from each block of the backbone to the block before it, so that the
+            stem has the lowest rate (see `Backbone.parameter_groups`); 1: one rate.
+        mixup: parameter of the Beta distribution from which the ratio of two mixed images is drawn (H. Zhang et al.,
+            ICLR 2018, section 2); 0: images are not mixed.
         options: see TrainingModule and the network.
 
     Raises:
@@ -30,11 +35,19 @@ class CropModule(TrainingModule, ABC):
 
     model: CropModel
 
-    def __init__(self, backbone: Spec, categories: list[str], head_factor: PositiveFloat = 1.0, **options: Any) -> None:
+    def __init__(
+        self,
+        backbone: Spec,
+        categories: list[str],
+        head_factor: PositiveFloat = 1.0,
+        layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0,
+        mixup: NonNegativeFloat = 0.0,
+        **options: Any,
+    ) -> None:
         if isinstance(categories, str) or not 2 <= len(categories) == len(set(categories)):
             raise ValueError(f"categories={categories!r}: pass a list of at least two different names")
         super().__init__(backbone=backbone, categories=list(categories), **options)
-        self.save_hyperparameters({"head_factor": head_factor})
+        self.save_hyperparameters({"head_factor": head_factor, "layer_decay": layer_decay, "mixup": mixup})
         self.monitor = f"{self.model.name}/val/accuracy"
         self.accuracy = MulticlassAccuracy(len(categories), average="micro")
         self.f1 = MulticlassF1Score(len(categories), average="macro")
@@ -66,9 +79,18 @@ class CropModule(TrainingModule, ABC):
                 raise ValueError(f"{name}={value!r} of the data, {expected!r} of the model; pass the same to both")
 
     def training_step(self, batch: Batch) -> Tensor:
-        loss = self.compute_loss(self(batch.images), batch)
+        loss = self._mixed_loss(batch) if self.hparams["mixup"] else self.compute_loss(self(batch.images), batch)
         self.log(f"{self.name}/train/loss", loss, prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
         return loss
+
+    def _mixed_loss(self, batch: Batch) -> Tensor:
+        """Loss of images that are mixed in pairs: the mean of the losses with both labels, weighted by the ratio."""
+        ratio = float(torch.distributions.Beta(self.hparams["mixup"], self.hparams["mixup"]).sample())
+        order = torch.randperm(len(batch.labels)).to(batch.labels.device)
+        images = batch.images.float()
+        output = self(ratio * images + (1 - ratio) * images[order])
+        losses = [self.compute_loss(output, each) for each in (batch, batch._replace(labels=batch.labels[order]))]
+        return ratio * losses[0] + (1 - ratio) * losses[1]
 
     def validation_step(self, batch: Batch) -> None:
         output = self(batch.images)
@@ -89,5 +111,8 @@ class CropModule(TrainingModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.hparams["optim"]["lr"] * self.hparams["lr_factor"]
-        head_lr = lr * self.hparams["head_factor"]
-        return self.build_optimizer([(self.model.backbone.parameters(), lr), (self.head_parameters(), head_lr)])
+        backbone, decay = self.model.backbone, self.hparams["layer_decay"]
+        groups = [list(backbone.parameters())] if decay == 1 else backbone.parameter_groups()
+        rates = [lr * decay ** (len(groups) - 1 - depth) for depth in range(len(groups))]
+        head = (self.head_parameters(), lr * self.hparams["head_factor"])
+        return self.build_optimizer([*zip(groups, rates, strict=True), head])

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field, PositiveInt
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -25,9 +24,7 @@ class Detector(TrainingModule):
         level: level of the classes: `garment` (a single class; the classifier predicts the category), `supercategory`
             or `category`.
         epochs: number of epochs.
-        ema_decay: decay per step of the exponential moving average of the weights, which replaces the weights of the
-            last step; 0 to disable averaging.
-        optim: see Optim.
+        ema_decay, optim: see TrainingModule.
         options: lr_factor, seed (see TrainingModule), and those of DetectorModel.
     """
 
@@ -45,12 +42,9 @@ class Detector(TrainingModule):
         optim: Optim = ADAMW | {"lr": 0.0003},
         **options: Any,
     ) -> None:
-        super().__init__(epochs=epochs, optim=optim, backbone=backbone, classes=list(classes), **options)
-        self.save_hyperparameters({"level": level, "ema_decay": ema_decay})
-
-    def callbacks(self) -> list[Callback]:
-        """Callback for the exponential moving average of the weights; empty if averaging is disabled."""
-        return [EMAWeightAveraging(decay=self.hparams["ema_decay"])] if self.hparams["ema_decay"] else []
+        options |= {"backbone": backbone, "classes": list(classes)}
+        super().__init__(epochs=epochs, ema_decay=ema_decay, optim=optim, **options)
+        self.save_hyperparameters({"level": level})
 
     def training_step(self, batch: DetectionBatch) -> Tensor:
         targets = [

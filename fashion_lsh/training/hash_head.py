@@ -43,11 +43,12 @@ class HashHead(CropModule):
         epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`; low, since the backbone is trained.
         head_factor: learning rate of hash layer and head, as a multiple of the backbone's learning rate.
-        options: loss, bihalf, label_smoothing, embedding_dim, image_size, margin, frozen (see HashHeadModel), optim,
-            seed (see TrainingModule).
+        options: loss, bihalf, label_smoothing, embedding_dim, image_size, margin, frozen, frozen_blocks (see
+            HashHeadModel), layer_decay, mixup (see CropModule), ema_decay, optim, seed (see TrainingModule).
 
     Raises:
-        ValueError: the name, an argument or the miner of `item_loss` is invalid, or its vectors are not trained.
+        ValueError: the name, an argument or the miner of `item_loss` is invalid, or its vectors are not trained; or
+            `mixup` and `item_weight` are combined.
     """
 
     network_class = HashHeadModel
@@ -67,6 +68,11 @@ class HashHead(CropModule):
     ) -> None:
         super().__init__(backbone, categories, head_factor, bits=bits, epochs=epochs, lr_factor=lr_factor, **options)
         self.save_hyperparameters({"item_weight": item_weight, "item_loss": item_loss})
+        if item_weight and self.hparams["mixup"]:
+            raise ValueError(
+                f"hash.mixup={self.hparams['mixup']}: a mixed image belongs to two items; set hash.mixup=0, or "
+                "hash.item_weight=0"
+            )
         self.item_weight = item_weight
         self.item_loss = item_loss if item_weight else None
         self.metric_loss: MetricLearningLoss | None = None  # created with the classes of the training data

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
-from pytorch_lightning.callbacks import Callback
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.nn import Parameter
@@ -29,6 +29,8 @@ class TrainingModule(pl.LightningModule):
     Args:
         epochs: number of epochs.
         lr_factor: learning rate of the backbone, as a multiple of `optim.lr`.
+        ema_decay: decay per step of the exponential moving average of the weights, which is validated and saved instead
+            of the weights of the last step; 0 to disable averaging.
         optim: see Optim.
         seed: seed of all random draws during training, such as dropout.
         network: arguments of `network_class`.
@@ -51,12 +53,20 @@ class TrainingModule(pl.LightningModule):
         self,
         epochs: PositiveInt = 3,
         lr_factor: PositiveFloat = 1.0,
+        ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         optim: Optim = ADAMW,
         seed: NonNegativeInt = 0,
         **network: Any,
     ) -> None:
         super().__init__()
-        arguments = {"epochs": epochs, "lr_factor": lr_factor, "optim": dict(optim), "seed": seed, **network}
+        arguments = {
+            "epochs": epochs,
+            "lr_factor": lr_factor,
+            "ema_decay": ema_decay,
+            "optim": dict(optim),
+            "seed": seed,
+        }
+        arguments |= {"optim": dict(optim), **network}
         self.save_hyperparameters(with_defaults(type(self), arguments))
         self.model = self.network_class(**network)
 
@@ -75,8 +85,8 @@ class TrainingModule(pl.LightningModule):
         return loader
 
     def callbacks(self) -> list[Callback]:
-        """Additional Lightning callbacks."""
-        return []
+        """Additional Lightning callbacks: averaging of the weights, if enabled."""
+        return [EMAWeightAveraging(decay=self.hparams["ema_decay"])] if self.hparams["ema_decay"] else []
 
     def post_fit(self, data: Any) -> dict[str, float]:
         """Fit calibration and projections after training on `data`, a data module; return metrics on `val`."""

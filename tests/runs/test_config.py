@@ -19,6 +19,7 @@ OPTIM = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0005, "wa
 CLASSIFIER = {
     "_target_": "fashion_lsh.training.classifier.Classifier", "backbone": "resnet18", "image_size": 64, "margin": 0.1,
     "frozen": False, "epochs": 4, "lr_factor": 1.0, "head_factor": 1.0, "label_smoothing": 0.1,
+    "frozen_blocks": 0, "layer_decay": 1.0, "mixup": 0.0, "ema_decay": 0.0,
     "optim": OPTIM, "seed": 0,
 }  # fmt: skip
 BOX_SELECTOR = {"_target_": "fashion_lsh.data.detections.BoxSelector", "select": "given", "min_score": 0.3,
@@ -69,6 +70,11 @@ INVALID_SETTINGS = [
     ("classifier.margin", -0.1),
     ("classifier.head_factor", 0.0),
     ("classifier.label_smoothing", 1.1),
+    ("classifier.layer_decay", 0),
+    ("classifier.layer_decay", 1.5),
+    ("classifier.mixup", -0.1),
+    ("classifier.ema_decay", 1),
+    ("classifier.frozen_blocks", -1),
     ("classifier.backbone", 18),
     ("classifier.optim", "sgd"),
     ("classifier.optim.name", "adam"),
