@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         name = "FOLDER_OR_RUN" if verb is build else "RUN"
         verb.add_argument("run", type=Path, metavar=name, help=f"{'images, or a ' if verb is build else ''}run folder")
         add_trust(verb)
-    build.add_argument("--backbone", metavar="NAME", help="pretrained backbone (conf/backbone) that encodes the images")
+    build.add_argument("--backbone", metavar="NAME", help="pretrained backbone: efficientnet_lite0, a name of timm, …")
     build.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings, such as data.image_size=160"
     )

@@ -23,7 +23,8 @@ def build_unlabelled(images: Path, backbone: str, overrides: Sequence[str]) -> R
 
     Args:
         images: folder or manifest of images; categories, if any, are kept as labels of the hits only.
-        backbone: file of the config group `backbone`.
+        backbone: file of the config group `backbone`; another name is that of timm, whose pretrained weights and image
+            size are used.
         overrides: further settings, such as `data.image_size=160`.
 
     Raises:
@@ -36,7 +37,7 @@ def build_unlabelled(images: Path, backbone: str, overrides: Sequence[str]) -> R
 
     if not images.exists():
         raise FileNotFoundError(f"{images}: no such folder; pass a folder of images, or a manifest (.csv or .parquet)")
-    config = compose_config([f"backbone={backbone}", *DEFAULTS, *overrides])
+    config = compose_config([*DEFAULTS, *_backbone_overrides(backbone), *overrides])
     config["data"]["root"] = str(images.resolve())  # not an override, where a comma would need quotes
     run = _open_run(config)
     with folder_lock(run.path):
@@ -51,6 +52,14 @@ def build_unlabelled(images: Path, backbone: str, overrides: Sequence[str]) -> R
             )
         add(run.gallery_folder, Cropper(model, None, run.box_selector), str(images), "whole", run.add_skipped)
     return run
+
+
+def _backbone_overrides(name: str) -> list[str]:
+    from fashion_lsh.cli.hydra_app import conf_folder
+
+    if (conf_folder() / "backbone" / f"{name}.yaml").exists():
+        return [f"backbone={name}"]
+    return ["backbone=timm", f"backbone.name={name}", "backbone.weights=pretrained", "data.image_size=null"]
 
 
 def compose_config(overrides: Sequence[str]) -> dict[str, Any]:

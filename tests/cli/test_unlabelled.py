@@ -96,7 +96,7 @@ def test_an_interrupted_build_is_resumed_and_a_complete_one_refused(
 
 
 @pytest.mark.parametrize(("changes", "parts"), [
-    ({"build": "build", "resnet18": "resnet81"}, ["backbone/resnet81", "resnet18"]),
+    ({"build": "build", "resnet18": "resnet81"}, ["resnet81", "timm/resnet18"]),
     ({"hash.bits=10": "hash.bits=16", "hash.embedding_dim=12": "hash.embedding_dim=20"}, ["14 readable", "16 bits"]),
     ({"data.image_size=32": "data.image_side=32"}, ["data.image_side"]),
     ({"hash.bits=10": "hash.bits=0"}, ["hash.bits"]),
