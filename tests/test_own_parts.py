@@ -14,17 +14,19 @@ import yaml
 from fashion_lsh import GarmentData, HashHead, Run
 from fashion_lsh.cli.report import main as report
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.io.targets import ComponentError
+from fashion_lsh.io.targets import ComponentError, create
 from fashion_lsh.models.backbones import create_backbone
 from fashion_lsh.models.checkpoints import load_model, save_model
 from fashion_lsh.models.losses import create_loss
 from fashion_lsh.runs.trackers import Trackers
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.training.callbacks import guard
+from fashion_lsh.training.fitting import fit
 from tests.cli.factories import SMALL, run_script
 from tests.report.factories import read_queries
 from tests.test_docs import ROOT, read_blocks
 
+MakeData = Callable[..., GarmentData]
 OWN_BACKBONE = "backbone.name={_target_:my_parts.TinyBackbone,width:8}"
 
 
@@ -289,3 +291,18 @@ def test_part_that_does_not_fit_is_refused_before_training(
 def run_here(command: str, *words: str, status: int = 0) -> str:
     """Run a command in the working directory, in this process; return the output."""
     return run_script(command, *words, status=status, folder=Path.cwd())
+
+
+@pytest.mark.train
+def test_documented_drop_path_and_gradient_checkpointing(folder: Path, make_data: MakeData) -> None:
+    [text] = [block.text for block in read_blocks(ROOT / "docs/backbones.md") if "DropPathEncoder" in block.text
+              and block.language == "python"]  # fmt: skip
+    (folder / "my_network.py").write_text(text)
+    data = make_data()
+    callback = create("my_network.PrepareNetwork", pl.Callback, {}, "callbacks.network", checkpointing=True)
+    module = HashHead("my_network.DropPathEncoder", data.categories, image_size=data.image_size, epochs=1)
+    network = module.model.backbone.network
+    assert any(type(each).__name__ == "DropPath" and each.drop_prob > 0 for each in network.modules())
+    model = fit(module, data, folder / "run", accelerator="cpu", callbacks=[callback], limit_train_batches=1)
+    assert all(stage.grad_checkpointing for stage in network.stages)
+    assert model(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).embedding.shape[0] == 2
