@@ -7,9 +7,6 @@ from typing import Any
 from tabulate import tabulate
 
 from fashion_lsh.data.datasets import get_licence
-from fashion_lsh.models.backbones.create import timm_licence
-from fashion_lsh.models.backbones.packaged import PACKAGED
-from fashion_lsh.models.backbones.weights import LIBRARY_WEIGHTS
 from fashion_lsh.search.policy import SearchPolicy
 
 METHODS = {  # baselines of every score table
@@ -122,6 +119,11 @@ def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
 
 def describe_weights(backbone: Mapping[str, Any]) -> str:
     """Describe the initial weights of the backbone and their licence."""
+    # imported here, since they import torch
+    from fashion_lsh.models.backbones.create import timm_licence
+    from fashion_lsh.models.backbones.packaged import PACKAGED
+    from fashion_lsh.models.backbones.weights import LIBRARY_WEIGHTS
+
     weights, name = backbone["weights"], backbone_name(backbone)
     if weights is None:
         return "The backbone was trained from scratch, without third-party weights."

@@ -8,7 +8,6 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from fashion_lsh.io.targets import Spec, accepts_any, constructor_parameters, import_target
 from fashion_lsh.metrics.results import CropMode
-from fashion_lsh.models.backbones.create import default_image_size
 
 # Experiments may set parameters of this class for every `hash=`, see `resolve_config`.
 HASH_HEAD_TARGET = "fashion_lsh.training.hash_head.HashHead"
@@ -55,6 +54,8 @@ def _resolve_backbone(config: Mapping[str, Any]) -> dict[str, Any]:
     resolved = {"backbone": {**backbone, "name": name}}
     resolved |= {stage: {**node, "backbone": spec} for stage, node in stages.items()}
     if config["data"].get("image_size", 0) is None:
+        from fashion_lsh.models.backbones.create import default_image_size  # imports torch
+
         size = {"image_size": default_image_size(spec)}
         resolved |= {stage: {**resolved[stage], **size} for stage in stages} | {"data": {**config["data"], **size}}
     return resolved

@@ -21,6 +21,7 @@ WITHOUT_PAGE = {
     "own_images",
     "own_images_fine_tuned",
     "backbones_gpu",
+    "search_rate_bits",
 }  # experiments without a results page
 
 DATA = "fashion_lsh.data.datamodule.GarmentData"

@@ -34,7 +34,7 @@ MODEL_ARGUMENTS = {
     "optim": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "warmup": 0.1},
 }  # fmt: skip
 HASH_ARGUMENTS = {"bits": 7, "embedding_dim": None, "loss": "softmax", "bihalf": False, "item_weight": 0.0}
-RERANK = SearchPolicy("rerank", 1, 200, **POLICY_DEFAULTS)
+RERANK = SearchPolicy("rerank", 1, 1000, **POLICY_DEFAULTS)
 
 
 def tiny_backbone(name: str, image_size: int = 32) -> Backbone:

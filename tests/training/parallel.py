@@ -17,7 +17,7 @@ from fashion_lsh.models.losses.softmax import SoftmaxLoss
 from fashion_lsh.training.world import World
 
 
-def steady_backbone(name: str) -> Backbone:
+def steady_backbone(name: str, image_size: int | None = None) -> Backbone:
     """Return a small network without batch statistics and dropout."""
     layers = [nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
     return Backbone(name, nn.Sequential(*layers), 32, 32)
