@@ -112,12 +112,14 @@ def _fit(run: Run, images: Path) -> None:
     from fashion_lsh.gallery.unlabelled import empty_gallery, fit_codes
     from fashion_lsh.models.baselines import PCA
     from fashion_lsh.models.checkpoints import inference_device, save_model
+    from fashion_lsh.models.memory_format import use_inference_format
 
     config = run.config
     torch.manual_seed(config["seed"])
     model = run.instantiate(config["hash"], PCA, categories=[ALL])
     model.load_weights(config["backbone"]["weights"])
     model = model.to(inference_device(config["trainer"]["accelerator"])).eval()
+    use_inference_format(model)
     if images.is_dir():
         paths = [str(path) for path in list_images([images])]
     else:

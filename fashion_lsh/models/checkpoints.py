@@ -12,6 +12,7 @@ from torch import nn
 
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.io.targets import ComponentError, constructor_parameters
+from fashion_lsh.models.memory_format import use_inference_format
 
 # Module of each network, imported on demand: a model of crops must not import torchvision's detectors.
 NETWORKS = {
@@ -71,11 +72,13 @@ def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
             "and repeat the run's train command"
         ) from error
     try:
-        return model.to(inference_device(accelerator)).eval()
+        model.to(inference_device(accelerator))
     except torch.OutOfMemoryError as error:
         raise ValueError(
             f"{path}: GPU out of memory; free GPU memory, or run on the CPU (CUDA_VISIBLE_DEVICES= before the command)"
         ) from error
+    use_inference_format(model)
+    return model.eval()
 
 
 def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn.Module:

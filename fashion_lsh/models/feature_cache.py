@@ -17,6 +17,7 @@ from fashion_lsh.io.files import atomic_write, check_disk_space, folder_lock
 from fashion_lsh.io.progress import track
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.descriptors import DESCRIPTORS
+from fashion_lsh.models.memory_format import use_inference_format
 
 if TYPE_CHECKING:  # importing a network must not import Lightning
     from fashion_lsh.data.datamodule import GarmentData, SplitName
@@ -108,6 +109,7 @@ def _write(model: CropModel, data: "GarmentData", cache: Path, num_images: int, 
     log.info("Encoding %s images once with the frozen backbone, to %s", f"{num_images:,}", cache)
     cache.mkdir(parents=True, exist_ok=True)
     check_disk_space(cache, sum(4 * rows * width for rows, width in shapes.values()))
+    use_inference_format(model.backbone)
     pinned = data.pinned_for(model.device)
     loaders = [build_image_loader(pinned, rows, epoch) for rows, epoch in parts]
     images = (batch.images for loader in loaders for batch in loader)

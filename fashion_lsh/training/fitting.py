@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 
 from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.checkpoints import default_precision, inference_device, load_model, save_model
+from fashion_lsh.models.memory_format import use_inference_format, use_training_format
 from fashion_lsh.training.job import DEFAULT_OPTIONS, TrainingJob, train, train_in_processes
 from fashion_lsh.training.module import TrainingModule
 from fashion_lsh.training.processes import open_processes
@@ -135,6 +136,7 @@ def fit(
         return load_model(checkpoint_path, accelerator, **(module.hparams if module else model.hyper_parameters))
     fit_metrics: dict[str, float] = {}
     if module:
+        use_training_format(model)
         if monitor and module.validates:
             module.monitor, module.monitor_mode = f"{module.name}/{monitor}", mode
         precision = precision or default_precision(accelerator)
@@ -156,6 +158,7 @@ def fit(
         except MisconfigurationException as error:
             raise ValueError(f"trainer{f'.monitor={monitor}' if monitor else ''}: {error}") from error
     model.to(device)  # Lightning moves the network to the CPU after training
+    use_inference_format(model)
     model.fit_metrics = {**model.fit_metrics, stage.name: {**stage.post_fit(data), **fit_metrics}}
     save_model(model, checkpoint_path, module.hparams if module else model.hyper_parameters)
     if module:
