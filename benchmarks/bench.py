@@ -32,6 +32,7 @@ from fashion_lsh.evaluation.batch_encoding import encode_all, encode_in_processe
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.classifier import ClassifierModel
 from fashion_lsh.models.encoding import Encoded, encode
+from fashion_lsh.models.memory_format import use_inference_format
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.fitting import fit
@@ -65,9 +66,11 @@ def main() -> None:
     results = {"loader_images_s": loader_rate(data)}
     results |= compare("train", lambda: train_rate(data, arguments), lambda: bare_train_rate(data, arguments), 3)
     model = Classifier(**arguments).model.eval()
+    use_inference_format(model)
     for name, ours in (("encode", encode_rate), ("encode_with_descriptors", encode_with_descriptors_rate)):
         results |= compare(name, partial(ours, model, data), partial(bare_encode_rate, model, data), 9)
     results |= encode_processes_rates(model, data)
+    results |= format_results("resnet18", 64) | format_results("efficientnet_lite0", 192)
     results["loader_over_train"] = results["loader_images_s"] / results["train_bare_images_s"]
     results |= decode_results(data)
     results |= retrieval_results()
@@ -160,6 +163,21 @@ def encode_with_descriptors_rate(model: ClassifierModel, data: GarmentData) -> f
     start = time.perf_counter()
     encode_all(model, loader)
     return count / (time.perf_counter() - start)
+
+
+def format_results(name: str, size: int) -> dict[str, float]:
+    """Rates of encoding images with the weights in channels_last, and of the plain forward pass in PyTorch's format."""
+    model, plain = (ClassifierModel(name, ["a", "b"], image_size=size).eval() for _ in range(2))
+    use_inference_format(model)
+    images = torch.randint(0, 256, (64, 3, size, size), dtype=torch.uint8)
+
+    def rate(step: Callable[[Tensor], Any]) -> float:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            step(images)
+        return len(images) / (time.perf_counter() - start)
+
+    return compare(f"encode_{name}", partial(rate, partial(encode, model)), partial(rate, plain.backbone), 9, "nchw")
 
 
 def encode_processes_rates(model: ClassifierModel, data: GarmentData, rounds: int = 3) -> dict[str, float]:
