@@ -60,7 +60,8 @@ def test_classifier_is_encoded_without_codes() -> None:
 def test_classifier_checkpoint_restores_hyperparameters(tmp_path: Path) -> None:
     save(cached_module(), tmp_path / "classifier.ckpt")
     opened = load_model(tmp_path / "classifier.ckpt")
-    assert dict(Classifier.load_from_checkpoint(tmp_path / "classifier.ckpt", weights_only=True).hparams) == ARGUMENTS
+    hparams = dict(Classifier.load_from_checkpoint(tmp_path / "classifier.ckpt", weights_only=True).hparams)
+    assert hparams == ARGUMENTS | {"frozen_blocks": 0, "layer_decay": 1.0, "mixup": 0.0, "ema_decay": 0.0}
     assert opened.categories == ARGUMENTS["categories"]
     assert (opened.image_size, opened.margin, opened.name) == (32, 0.1, "classifier")
 

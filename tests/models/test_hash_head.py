@@ -18,6 +18,7 @@ from fashion_lsh.models.encoding import encode
 from fashion_lsh.models.hash_head import HashHeadModel
 from fashion_lsh.models.losses import LOSSES
 from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
+from fashion_lsh.models.memory_format import use_inference_format
 from fashion_lsh.models.projection import principal_axes
 from fashion_lsh.training.hash_head import HashHead
 from tests.models.factories import save
@@ -122,6 +123,7 @@ def test_hash_head_checkpoint_gives_the_same_output(bits: int, tmp_path: Path) -
     reopened = HashHead.load_from_checkpoint(tmp_path / "hash_head.ckpt", weights_only=True)
     assert dict(reopened.hparams) == dict(cached_module(bits).hparams)
     assert reopened.model.fingerprint() == opened.fingerprint()
+    use_inference_format(cached_hash_head(bits))
     with torch.inference_mode():
         before, after = cached_hash_head(bits)(IMAGES), opened(IMAGES)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
@@ -163,6 +165,7 @@ def test_codes_are_thresholded_activations_for_every_loss(loss: str, bihalf: boo
     torch.manual_seed(0)
     module = make_module(13, loss=loss, bihalf=bihalf).eval()
     model = module.model
+    use_inference_format(model)
     with torch.inference_mode():
         output = model(IMAGES)
     assert output.activations is not None
