@@ -20,7 +20,7 @@ from torch import distributed as dist
 from torch.distributed.distributed_c10d import Store
 
 from fashion_lsh.models.checkpoints import inference_device
-from fashion_lsh.training.worker import END, connect, is_connection_error, process_group, watch_parent
+from fashion_lsh.training.worker import END, connect, is_connection_error, process_group, read_failure, watch_parent
 from fashion_lsh.training.world import Devices, World, launched_world, resolve_world
 
 log = logging.getLogger(__name__)
@@ -157,8 +157,7 @@ class Processes:
         while time.monotonic() - start < FAILURE_TIMEOUT:
             try:
                 if self._store.check(["failure"]):
-                    failure: BaseException = pickle.loads(bytes.fromhex(self._store.get("failure").decode()))
-                    return failure
+                    return read_failure(self._store.get("failure").decode())
             except RuntimeError:  # the store of the launcher has ended
                 break
             if dead := self._dead_workers():

@@ -1,5 +1,6 @@
 """Processes other than rank 0: wait for jobs, run them, and end with the process that started them."""
 
+import json
 import logging
 import os
 import pickle
@@ -124,6 +125,15 @@ def is_connection_error(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(name in str(error).lower() for name in names)
 
 
+def read_failure(text: str) -> Exception:
+    """Error that another process has reported: a ValueError, whose message is for users, or a RuntimeError."""
+    content = json.loads(text)
+    message = content["message"] if content["is_value_error"] else f"{content['type']}: {content['message']}"
+    failure = ValueError(message) if content["is_value_error"] else RuntimeError(message)
+    failure.add_note(f"raised in the process of rank {content['rank']}")
+    return failure
+
+
 def _run_job(world: World, store: Store, job: str, device: str) -> None:
     with process_group(world, store, job, device) as control:
         payload: list[Any] = [None]
@@ -156,13 +166,10 @@ def _end(world: World, store: Store, error: BaseException) -> None:
     """
     log.debug("rank %d", world.rank, exc_info=error)
     if not is_connection_error(error):
-        error.add_note(f"raised in the process of rank {world.rank}")
-        try:
-            content = pickle.dumps(error)
-        except (pickle.PicklingError, TypeError, AttributeError):
-            content = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+        content = {"rank": world.rank, "type": type(error).__name__, "message": str(error)}
+        content["is_value_error"] = isinstance(error, ValueError)
         with suppress(RuntimeError):  # rank 0 has ended
-            store.set("failure", content.hex())
+            store.set("failure", json.dumps(content))
         if os.environ.get("TORCHELASTIC_RUN_ID"):  # torchrun ends rank 0 before it can print the error
             sys.stderr.write(f"rank {world.rank}: {type(error).__name__}: {error}\n")
             sys.stderr.flush()
