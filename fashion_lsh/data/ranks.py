@@ -58,7 +58,7 @@ class RankBatches(Sampler[list[Any]]):
 
     @property
     def is_training(self) -> bool:
-        """Whether the keys are those of a training epoch."""
+        """True if the keys are those of a training epoch."""
         return isinstance(self.sampler, EpochSampler)
 
     @property

@@ -59,7 +59,7 @@ def cache_features(
     positions[0, rows] = np.arange(len(rows))
     for view in range(num_views):
         positions[1 + view, train_rows] = len(rows) + view * len(train_rows) + np.arange(len(train_rows))
-    cache = folder / f"{model.backbone.name}-{_key(model, data, rows, num_views, code)}"
+    cache = folder / f"{model.backbone.name.replace('/', '-')}-{_key(model, data, rows, num_views, code)}"
     names = ["features", *DESCRIPTORS]
     with folder_lock(cache, wait=True):  # another process may encode the same images
         if not all((cache / f"{name}.npy").exists() for name in names):

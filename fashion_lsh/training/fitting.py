@@ -139,22 +139,11 @@ def fit(
         use_training_format(model)
         if monitor and module.validates:
             module.monitor, module.monitor_mode = f"{module.name}/{monitor}", mode
-        precision = precision or default_precision(accelerator)
-        options = trainer_options | {"accelerator": accelerator, "precision": precision}
-        has_features = getattr(data, "features", None) is not None
-        if has_features and resolve_world(accelerator, devices, num_nodes).size > 1:
-            log.info("%s: one process trains on cached features, not several (trainer.devices)", module.name)
+        options = trainer_options | {"accelerator": accelerator}
+        options["precision"] = precision or default_precision(accelerator)
+        job = TrainingJob(module, data, folder, callbacks, patience, options, strategy == DDP_UNUSED)
         try:
-            if lr_grid and module.monitor and has_features:
-                one_device = DEFAULT_OPTIONS | options | {"devices": 1}
-                set_rate(module, choose_rate(module, data, lr_grid, patience, one_device))
-            job = TrainingJob(module, data, folder, callbacks, patience, options, strategy == DDP_UNUSED)
-            job = replace(job, resumes=job.last.exists())
-            if has_features:
-                fit_metrics = train(World(), job, loggers)
-            else:
-                with open_processes(accelerator, devices, num_nodes) as processes:
-                    fit_metrics = train_in_processes(job, loggers, processes)
+            fit_metrics = _train(replace(job, resumes=job.last.exists()), loggers, lr_grid, devices, num_nodes)
         except MisconfigurationException as error:
             raise ValueError(f"trainer{f'.monitor={monitor}' if monitor else ''}: {error}") from error
     model.to(device)  # Lightning moves the network to the CPU after training
@@ -164,3 +153,19 @@ def fit(
     if module:
         shutil.rmtree(folder / "checkpoints")
     return model.eval()
+
+
+def _train(
+    job: TrainingJob, loggers: Sequence[Logger], lr_grid: Sequence[float] | None, devices: Devices, num_nodes: int
+) -> dict[str, float]:
+    """Choose the learning rate, and train: in one process on batches of features, otherwise in all processes."""
+    accelerator, has_features = job.options["accelerator"], getattr(job.data, "features", None) is not None
+    if not has_features:
+        with open_processes(accelerator, devices, num_nodes) as processes:
+            return train_in_processes(job, loggers, processes)
+    if resolve_world(accelerator, devices, num_nodes).size > 1:
+        log.info("%s: one process trains on cached features, not several (trainer.devices)", job.stage.name)
+    if lr_grid and job.stage.monitor:
+        one_device = DEFAULT_OPTIONS | job.options | {"devices": 1}
+        set_rate(job.stage, choose_rate(job.stage, job.data, lr_grid, job.patience, one_device))
+    return train(World(), job, loggers)

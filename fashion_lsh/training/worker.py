@@ -120,7 +120,7 @@ def watch_parent(parent: int) -> None:
 
 
 def is_connection_error(error: BaseException) -> bool:
-    """Whether an error is the loss of another process, and not the reason for it."""
+    """Return True for an error that another process caused by ending: the connection to it was lost."""
     names = ("gloo", "nccl", "connection", "socket")
     return isinstance(error, RuntimeError) and any(name in str(error).lower() for name in names)
 
