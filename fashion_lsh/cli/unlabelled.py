@@ -87,19 +87,14 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
 
 def _open_run(config: dict[str, Any]) -> Run:
     """Create the run folder of these settings, or open an existing one."""
-    import yaml
-
-    from fashion_lsh.io.files import atomic_write
     from fashion_lsh.runs.run import Run
-    from fashion_lsh.runs.trust import sign
+    from fashion_lsh.runs.trust import write_config
 
     settings = {name: config[name] for name in ("backbone", "data", "hash", "seed")}
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     path = Path(config["runs"]) / config["name"] / key
     if not (path / "config.yaml").exists():
-        with atomic_write(path / "config.yaml") as temporary:
-            temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-        sign(path / "config.yaml")
+        write_config(path, config)
     return Run(path)
 
 

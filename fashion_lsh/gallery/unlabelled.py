@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.catalogue import Catalogue, evenly_spaced
 from fashion_lsh.data.crops import crop_image, to_batch
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.gallery.image_encoding import BATCH, open_image_or_error
@@ -30,8 +30,7 @@ def fit_codes(model: PCA, paths: Sequence[str]) -> None:
     Raises:
         ValueError: fewer readable images than bits.
     """
-    count = min(len(paths), SAMPLES_PER_AXIS * model.embedding_length)
-    sample = [paths[row] for row in np.unique(np.linspace(0, len(paths) - 1, count).astype(np.int64))]
+    sample = [paths[row] for row in evenly_spaced(len(paths), SAMPLES_PER_AXIS * model.embedding_length)]
     features = _features(model, sample)
     if len(features) < model.bits:
         raise ValueError(

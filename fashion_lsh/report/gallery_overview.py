@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.data.catalogue import Catalogue, evenly_spaced
 from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.review.duplicate_labels import near_duplicate_groups
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.contact_sheets import MISSING_IMAGE_ERRORS, hit_tile
-from fashion_lsh.report.tiles import Tile, blank_tile, draw_sheet, evenly_spaced
+from fashion_lsh.report.tiles import Tile, blank_tile, draw_sheet
 
 SAMPLES_PER_CLUSTER = 256  # number of rows, per cluster, that k-means is fitted to
 BLOCK = 1 << 14  # rows assigned at once

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fashion_lsh.data.catalogue import evenly_spaced
 from fashion_lsh.evaluation.scoring import relevance_by_column
 from fashion_lsh.index.distances import hamming
 from fashion_lsh.metrics.ties import distance_histograms
 from fashion_lsh.report.blocks import Text
 from fashion_lsh.report.run_data import Codes, RunData
-from fashion_lsh.report.tiles import evenly_spaced
 
 MAX_PAIRS = 1 << 26  # counting more pairs takes more than a few seconds
 NO_CODES = Text("Skipped: with hash=none there are no codes.", note=True)

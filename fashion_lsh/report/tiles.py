@@ -83,11 +83,6 @@ def blank_tile() -> Tile:
     return Tile(np.full((TILE, TILE, 3), 255, np.uint8))
 
 
-def evenly_spaced(num_rows: int, count: int) -> np.ndarray:
-    """Select 1 to `count` evenly spaced rows of 0..num_rows - 1; return row numbers, (n,) int64, ascending."""
-    return np.unique(np.linspace(0, num_rows - 1, min(num_rows, max(1, count))).astype(np.int64))
-
-
 def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, tile_size: int) -> None:
     image = Image.fromarray(tile.image)
     scale = tile_size / max(image.size)

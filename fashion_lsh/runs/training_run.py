@@ -6,13 +6,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from torch import nn
 
 from fashion_lsh.data.corrections import CorrectedSource
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import Detections
-from fashion_lsh.io.files import atomic_write, check_disk_space, check_writable, folder_lock, update_symlink
+from fashion_lsh.io.files import check_disk_space, check_writable, folder_lock, update_symlink
 from fashion_lsh.models.checkpoints import default_precision, inference_device, min_checkpoint_bytes
 from fashion_lsh.models.detector import DetectorModel
 from fashion_lsh.models.feature_cache import cache_features, cached_views
@@ -23,7 +22,7 @@ from fashion_lsh.runs.run import DETECTIONS_FILE, Run
 from fashion_lsh.runs.stage_cache import copy_stage_file, initialise
 from fashion_lsh.runs.tracker import Tracker
 from fashion_lsh.runs.trackers import Trackers
-from fashion_lsh.runs.trust import sign
+from fashion_lsh.runs.trust import write_config
 
 LOCKS_FOLDER = ".locks"  # below the folder for runs: one lock file per stage key
 FEATURES_FOLDER = ".features"  # below the folder for runs: features of frozen backbones, shared by all runs
@@ -62,9 +61,7 @@ class TrainingRun(Run):
         with folder_lock(path):
             if config["overwrite"] and path.exists():
                 shutil.rmtree(path)
-            with atomic_write(path / "config.yaml") as temporary:
-                temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-            sign(path / "config.yaml")
+            write_config(path, config)
             run = cls(path)
             keys = stage_keys(config, data.checksum) | {"data": data.checksum}
             run.write_json("stage_keys.json", keys | {"components": stage_components(config, data.checksum)})

@@ -10,9 +10,12 @@ import json
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import yaml
 from platformdirs import user_state_path
 
 from fashion_lsh.io.files import atomic_write
@@ -21,6 +24,13 @@ log = logging.getLogger(__name__)
 
 SIGNATURE_FILE = "signature.json"
 KEY_BYTES = 32
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write the resolved config of a run, config.yaml, and its signature."""
+    with atomic_write(folder / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+    sign(folder / "config.yaml")
 
 
 def sign(config_file: Path) -> None:

@@ -24,7 +24,6 @@ from fashion_lsh.report.tiles import (
     Tile,
     column_titles,
     draw_sheet,
-    evenly_spaced,
     write_contact_sheet,
 )
 from fashion_lsh.search.result import SearchResult, garment_hits
@@ -230,11 +229,6 @@ def test_hits_are_shown_as_crops(data: GarmentData, gallery: Any) -> None:
     image = data.source.image(gallery_catalogue.column("image")[4])
     assert np.array_equal(tile.image, crop_image(image, gallery_catalogue.boxes[4], 0.2, TILE))
     assert (tile.caption, tile.mark) == (gallery_catalogue.column("category")[4], "same item")
-
-
-@pytest.mark.parametrize(("rows", "count", "expected"), [(5, 9, [0, 1, 2, 3, 4]), (5, 0, [0]), (9, 3, [0, 4, 8])])
-def test_rows_are_evenly_spaced(rows: int, count: int, expected: list[int]) -> None:
-    assert evenly_spaced(rows, count).tolist() == expected
 
 
 def test_row_titles_are_drawn_above_their_rows() -> None:
