@@ -8,7 +8,8 @@ from subprocess import PIPE, STDOUT
 
 import pytest
 
-from fashion_lsh.cli.reproduce import ROOT, TRAIN, Experiment, expand_jobs, list_experiments, resolve_settings
+from fashion_lsh.cli.hydra_app import compose_config
+from fashion_lsh.cli.reproduce import ROOT, TRAIN, Experiment, expand_jobs, list_experiments
 
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
@@ -22,7 +23,7 @@ def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]
     if script not in TRAIN:
         return [script, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
     words = [word for word in expand_jobs(line)[0] if not word.startswith(("data.", "detector.level="))]
-    settings = resolve_settings(words)
+    settings = compose_config(words)
     words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]
     words += ["data.source=folder", f"data.root={images}"] if images else []
     words += ["detector.image_size=64", "detector.level=garment", "detector.epochs=1"] if settings["detector"] else []

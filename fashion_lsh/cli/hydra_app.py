@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any, cast
 
 from fashion_lsh.cli.command import EXIT_STATUS, PROGRAM
 
@@ -50,6 +51,28 @@ def conf_folder() -> Path:
         if (folder / "train.yaml").is_file():
             return folder
     raise FileNotFoundError(f"{package / 'conf'}: no config files; install the package again")
+
+
+def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
+    """Compose and resolve the train config, as plain values.
+
+    Raises:
+        ValueError: a setting is unknown, or a value is missing.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from fashion_lsh.runs.config import resolve_config
+
+    try:
+        with initialize_config_dir(str(conf_folder().resolve()), version_base="1.3"):
+            config = OmegaConf.to_container(compose("train", list(overrides)), resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        text, key = str(error).partition("\n")[0], getattr(error, "full_key", None)
+        raise ValueError(f"{key}: {text}" if key else text) from error
+    return resolve_config(cast(dict[str, Any], config))
 
 
 def main(command: str, argv: Sequence[str]) -> int:

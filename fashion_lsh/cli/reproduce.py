@@ -18,18 +18,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from tabulate import tabulate
 
 from fashion_lsh.cli.command import create_parser
-from fashion_lsh.cli.hydra_app import conf_folder
+from fashion_lsh.cli.hydra_app import compose_config, conf_folder
 from fashion_lsh.report.page_settings import PAGE_SETTINGS, PageSettings, read_page_settings
-from fashion_lsh.runs.config import resolve_config
 from fashion_lsh.runs.job_file import is_saved
 
 ROOT = Path(__file__).parents[2]
@@ -98,19 +96,11 @@ def _expand_sweep(text: str) -> list[str]:
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
-def resolve_settings(overrides: Sequence[str]) -> dict[str, Any]:
-    """Resolve the config of one job."""
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return resolve_config(
-            cast(dict[str, Any], OmegaConf.to_container(compose("train", list(overrides)), resolve=True))
-        )
-
-
 def count_unfinished(experiment: Experiment) -> tuple[int, int]:
     """Count the unfinished jobs and all jobs; an experiment without jobs counts as one job."""
     if not experiment.settings.jobs:
         return int(not _has_code_version(experiment.folder / "results.csv")), 1
-    jobs = [resolve_settings(overrides) for line in experiment.settings.commands for overrides in expand_jobs(line)]
+    jobs = [compose_config(overrides) for line in experiment.settings.commands for overrides in expand_jobs(line)]
     return sum(not is_saved(settings, ROOT / settings["jobs"]) for settings in jobs), len(jobs)
 
 

@@ -10,7 +10,10 @@ from scipy.cluster.vq import kmeans2
 
 from fashion_lsh.data.catalogue import Catalogue, evenly_spaced
 from fashion_lsh.data.datasets import Source
+from fashion_lsh.data.datasets.folder import UNKNOWN_CATEGORY
+from fashion_lsh.data.datasets.image_files import ImageFiles
 from fashion_lsh.data.review.duplicate_labels import near_duplicate_groups
+from fashion_lsh.data.schema import BOX_COLUMNS
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.report.contact_sheets import MISSING_IMAGE_ERRORS, hit_tile
@@ -36,7 +39,7 @@ class Overview(NamedTuple):
     duplicate_groups: np.ndarray
 
 
-def analyse(gallery: Gallery, source: Source, num_clusters: int = 24, seed: int = 0) -> Overview:
+def analyse(gallery: Gallery, source: Source, num_clusters: int, seed: int = 0) -> Overview:
     """Cluster the embeddings by k-means (k-means++ start), and find near-duplicates by perceptual hashes.
 
     Args:
@@ -68,7 +71,9 @@ def analyse(gallery: Gallery, source: Source, num_clusters: int = 24, seed: int 
 
 
 def write_overview(folder: Path, overview: Overview, catalogue: Catalogue, source: Source, margin: float) -> list[Path]:
-    """Write overview.csv, a manifest to label, and the sheets clusters.png and duplicates.png; return the paths.
+    """Write overview.csv and the sheets clusters.png and duplicates.png; return the paths.
+
+    For a data set of image files, overview.csv is a manifest: label its empty categories, cluster by cluster.
 
     Args:
         folder: folder to write to; existing files of these names are replaced.
@@ -80,14 +85,25 @@ def write_overview(folder: Path, overview: Overview, catalogue: Catalogue, sourc
     paths = [folder / "overview.csv", folder / "clusters.png"]
     with atomic_write(paths[0]) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "image", "category", "cluster", "near_dup_group"])
-        columns = [catalogue.column(name) for name in ("id", "image", "category")]
-        writer.writerows(zip(*columns, overview.clusters, overview.duplicate_groups, strict=True))
+        writer.writerow(["id", "image", "category", *BOX_COLUMNS, "cluster", "near_dup_group"])
+        for row, box in enumerate(catalogue.boxes.tolist()):
+            garment = catalogue.row(row)
+            category = "" if garment["category"] == UNKNOWN_CATEGORY else garment["category"]
+            sides = ["" if np.isnan(side) else side for side in box]
+            group = overview.duplicate_groups[row]
+            writer.writerow(
+                [garment["id"], _path(source, garment["image"]), category, *sides, overview.clusters[row], group]
+            )
     _write_sheet(paths[1], *_cluster_lines(overview), catalogue, source, margin)
     if (overview.duplicate_groups != "").any():
         paths.append(folder / "duplicates.png")
         _write_sheet(paths[-1], *_duplicate_lines(overview), catalogue, source, margin)
     return paths
+
+
+def _path(source: Source, key: str) -> str:
+    """Absolute path of an image file; the key of an image without a file."""
+    return str((source.folder / key).resolve()) if isinstance(source, ImageFiles) else key
 
 
 def describe_overview(overview: Overview, paths: Sequence[Path]) -> str:

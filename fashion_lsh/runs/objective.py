@@ -8,7 +8,7 @@ EXAMPLES = "classifier/val/accuracy or hash_head/val/code_map"
 
 
 def check_objective(metric: str, has_hash_head: bool = True) -> None:
-    """Check before training that `sweep.metric` may be a score on val: settings must not be chosen on the queries.
+    """Check before training that `sweep.metric` names a score on val; settings must not be chosen on the queries.
 
     Args:
         metric: flat name of a result (see ResultTable.flat), such as `hash_head/val/code_map`.

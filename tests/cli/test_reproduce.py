@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fashion_lsh.cli import reproduce
+from fashion_lsh.cli.hydra_app import compose_config
 from fashion_lsh.metrics.results import ResultTable
 from fashion_lsh.report.page_file import BEGIN
 from fashion_lsh.report.page_settings import PageSettings
@@ -75,8 +76,8 @@ def test_line_expands_to_one_job_per_swept_value(line: str, jobs: list[str]) -> 
 
 
 def test_job_is_unfinished_until_these_components_save_its_scores(tmp_path: Path) -> None:
-    settings = reproduce.resolve_settings(["experiment=demo", "seed=1"])
-    other = reproduce.resolve_settings(["experiment=demo", "seed=2"])
+    settings = compose_config(["experiment=demo", "seed=1"])
+    other = compose_config(["experiment=demo", "seed=2"])
 
     def save_and_check(folder: str, version: int) -> bool:
         (tmp_path / folder).mkdir(exist_ok=True)
@@ -164,4 +165,4 @@ def test_missing_manifest_is_reported_before_jobs_run(capsys: pytest.CaptureFixt
 def test_damaged_job_file_raises_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "1234abcd.parquet").write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"1234abcd\.parquet is damaged"):
-        is_saved(reproduce.resolve_settings(["experiment=demo"]), tmp_path)
+        is_saved(compose_config(["experiment=demo"]), tmp_path)

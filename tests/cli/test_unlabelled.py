@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.models import resnet18
 
 from fashion_lsh.cli import gallery, search
-from fashion_lsh.data.datasets.folder import UNKNOWN_CATEGORY
+from fashion_lsh.data.datasets.folder import Folder
 from fashion_lsh.gallery import updates
 from fashion_lsh.runs.run import Run
 from tests.cli.factories import gallery_ids, run_gallery
@@ -56,7 +56,7 @@ def test_unlabelled_images_are_searched_and_shown(
     with (run.path / "overview/overview.csv").open(newline="") as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}
     assert {name for name, row in rows.items() if row["near_dup_group"]} == {"large.png", "small.jpg"}
-    assert {row["category"] for row in rows.values()} == {UNKNOWN_CATEGORY}
+    assert {row["category"] for row in rows.values()} == {""}  # to be labelled
     assert rows["03.png"]["image"] == str((images / "03.png").resolve())
     for name in ("clusters", "duplicates"):
         assert Image.open(run.path / f"overview/{name}.png").width > 300
@@ -96,7 +96,9 @@ def test_an_interrupted_build_is_resumed_and_a_complete_one_refused(
 
 
 @pytest.mark.parametrize(("changes", "parts"), [
-    ({"build": "build", "resnet18": "resnet81"}, ["resnet81", "timm/resnet18"]),
+    ({"resnet18": "resnet81"}, ["resnet81", "timm/resnet18"]),
+    ({"resnet18": "torchvision/resnet81"}, ["torchvision/resnet81", "torchvision/resnet18"]),
+    ({"resnet18": "timm"}, ["backbone.name"]),
     ({"hash.bits=10": "hash.bits=16", "hash.embedding_dim=12": "hash.embedding_dim=20"}, ["14 readable", "16 bits"]),
     ({"data.image_size=32": "data.image_side=32"}, ["data.image_side"]),
     ({"hash.bits=10": "hash.bits=0"}, ["hash.bits"]),
@@ -109,7 +111,7 @@ def test_errors_name_setting_and_way_out(
     assert gallery.main([word for word in words if word]) == 1
     printed = capsys.readouterr().err
     assert all(part in printed for part in parts), printed
-    assert not list(tmp_path.glob("runs/*/*/gallery"))
+    assert not list(tmp_path.glob("runs/*/*/*"))
 
 
 def test_the_gallery_of_a_run_has_an_overview(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,5 +121,10 @@ def test_the_gallery_of_a_run_has_an_overview(run: Run, tmp_path: Path, capsys: 
     with (tmp_path / "overview/overview.csv").open(newline="") as file:
         clusters = [int(row["cluster"]) for row in csv.DictReader(file)]
     assert len(clusters) == len(gallery_ids(run))
+    manifest = Folder(str(tmp_path / "overview/overview.csv")).catalogue()
+    garments = run.gallery(None).catalogue
+    assert manifest.column("category").tolist() == garments.column("category").tolist()
+    assert all(Path(path).is_file() for path in manifest.column("image"))
+    np.testing.assert_array_equal(manifest.boxes, garments.boxes)
     sizes = np.bincount(clusters)
     assert list(sizes) == sorted(sizes, reverse=True)
