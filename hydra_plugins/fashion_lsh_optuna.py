@@ -41,7 +41,8 @@ class OptunaSweeper(Sweeper):
 
     All trials are in the database of the sweep folder. If the command is repeated, failed and interrupted trials are
     run again with the same values, and the search continues until `n_trials` trials are finished. A trial with the
-    settings of a finished run reads the score of that run. A failed job fails its trial, not the search.
+    settings of a finished run reads the score of that run. A job that raises an error fails its trial, not the search;
+    one that is killed may end the search, which the same command continues.
 
     Args:
         n_trials: number of finished trials at which the search ends, those of earlier commands included.
@@ -209,6 +210,8 @@ def _distribution(override: Override) -> "BaseDistribution":
         values = sweep.range()
         if not isinstance(values, range) or values.step < 1 or not values:
             raise SearchError(f"{override.input_line}: not a range of increasing integers; use interval or a list")
+        if "log" in sweep.tags:
+            raise SearchError(f"{override.input_line}: a range has no logarithmic scale; use int(interval(…))")
         return IntDistribution(values[0], values[-1], step=values.step)
     if not isinstance(sweep, IntervalSweep):
         return CategoricalDistribution(list(override.sweep_string_iterator()))

@@ -45,11 +45,13 @@ def main(cfg: DictConfig) -> float | None:
     """
     if (world := launched_world()) and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise ValueError("-m: torchrun and srun start the processes of one run; start a sweep without them")
-    if world and world.rank:
-        serve(world, connect(world))
+    # all processes connect now: those of Slurm would not wait until rank 0 has opened the data
+    store = connect(world) if world else None
+    if world and store and world.rank:
+        serve(world, store)
         return None
     components = build_components(cfg)
-    with open_processes(**device_options(components.config["trainer"])) as processes:
+    with open_processes(**device_options(components.config["trainer"]), store=store) as processes:
         run = TrainingRun.open(components.config, components.data)
         results = load_results(run)
         if results is None:

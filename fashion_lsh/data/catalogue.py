@@ -164,8 +164,3 @@ def _check_boxes(ids: np.ndarray, boxes: np.ndarray) -> None:
     if (has_box & ~is_valid).any():
         row = int(np.flatnonzero(has_box & ~is_valid)[0])
         raise ValueError(f"id={ids[row]!r}: box {boxes[row].tolist()} has no area; use x1 < x2 and y1 < y2")
-
-
-def evenly_spaced(num_rows: int, count: int) -> np.ndarray:
-    """Select 1 to `count` evenly spaced rows of 0..num_rows - 1; return row numbers, (n,) int64, ascending."""
-    return np.unique(np.linspace(0, num_rows - 1, min(num_rows, max(1, count))).astype(np.int64))

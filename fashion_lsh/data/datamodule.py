@@ -24,6 +24,7 @@ from fashion_lsh.data.ranks import Ranks
 from fashion_lsh.data.schema import box_columns
 from fashion_lsh.data.split_assignment import assign_splits
 from fashion_lsh.data.unseen_categories import TRAINING_SPLITS
+from fashion_lsh.io.rows import evenly_spaced
 from fashion_lsh.io.targets import Spec, create
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -246,5 +247,5 @@ class GarmentData(pl.LightningDataModule):
         """Build the loader of one split's images, or of at most `count` evenly spaced ones, without augmentation."""
         rows = self.rows(split)
         if count is not None:
-            rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+            rows = rows[evenly_spaced(len(rows), count)]
         return build_row_loader(self, rows)

@@ -119,9 +119,17 @@ WORKER_FAILURES = ("shared memory", "shm_open", "bus error", "killed by signal",
 class CropLoader(DataLoader[Any]):
     """DataLoader that names the setting which helps if its worker processes fail.
 
+    Args:
+        options: arguments of DataLoader.
+        workers_key: config key of the number of workers, for the error.
+
     Raises:
         RuntimeError: a worker cannot allocate shared memory, or was ended by the system.
     """
+
+    def __init__(self, *options: Any, workers_key: str = "data.workers", **named_options: Any) -> None:
+        super().__init__(*options, **named_options)
+        self.workers_key = workers_key
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
@@ -129,9 +137,10 @@ class CropLoader(DataLoader[Any]):
         except (RuntimeError, OSError) as error:
             if not self.num_workers or not any(text in str(error).lower() for text in WORKER_FAILURES):
                 raise
+            reason = str(error).strip().splitlines()[-1]
             raise RuntimeError(
-                f"data.workers={self.num_workers}: a loader process failed, often for lack of shared memory (/dev/shm) "
-                f"or memory; set data.workers=0, or enlarge /dev/shm. PyTorch: {str(error).strip().splitlines()[-1]}"
+                f"{self.workers_key}={self.num_workers}: a loader process failed, often for lack of shared memory "
+                f"(/dev/shm) or memory; set {self.workers_key}=0, or enlarge /dev/shm. PyTorch: {reason}"
             ) from error
 
 
@@ -144,6 +153,7 @@ def build_dataloader(
     pin_memory: bool,
     drop_last: bool = False,
     ranks: Ranks = Ranks(),  # noqa: B008  immutable
+    workers_key: str = "data.workers",
 ) -> DataLoader[Any]:
     """Build a DataLoader of all batches, or of the parts of one rank if there are several (see RankBatches).
 
@@ -158,7 +168,7 @@ def build_dataloader(
                      batches.num_dropped, len(sampler), batch_size)  # fmt: skip
     return CropLoader(
         dataset, num_workers=workers, collate_fn=collate, pin_memory=pin_memory, worker_init_fn=_use_one_thread,
-        persistent_workers=workers > 0 and isinstance(sampler, EpochSampler), **options,
+        persistent_workers=workers > 0 and isinstance(sampler, EpochSampler), workers_key=workers_key, **options,
     )  # fmt: skip
 
 

@@ -142,8 +142,9 @@ class DetectionData:
         sampler = EpochSampler(np.arange(len(scenes)), self.seed, self.samples_per_epoch)
         self.ranks.check_batch_size(self.batch_size, "scenes.batch_size")
         return build_dataloader(
-            scenes, self.batch_size, sampler, self.workers, collate, self.pin_memory, ranks=self.ranks
-        )
+            scenes, self.batch_size, sampler, self.workers, collate, self.pin_memory, ranks=self.ranks,
+            workers_key="scenes.workers",
+        )  # fmt: skip
 
     def val_dataloader(self) -> None:
         """Disable validation during training; box metrics are slow and are computed once, after training."""

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_lsh.data.catalogue import Catalogue, evenly_spaced
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.crops import crop_image, to_batch
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.gallery.image_encoding import BATCH, open_image_or_error
 from fashion_lsh.io.progress import prefetch, progress
+from fashion_lsh.io.rows import evenly_spaced
 from fashion_lsh.models.baselines import PCA
 from fashion_lsh.models.code_model import SAMPLES_PER_AXIS
 from fashion_lsh.models.crop_model import CropModel

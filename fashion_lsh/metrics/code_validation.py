@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fashion_lsh.io.rows import evenly_spaced
 from fashion_lsh.metrics.ranking import ALL
 from fashion_lsh.metrics.retrieval import Relevance, score_codes
 
@@ -59,4 +60,4 @@ def _split(labels: np.ndarray, is_query_view: np.ndarray | None) -> tuple[np.nda
 def _evenly_spaced(mask: np.ndarray, count: int) -> np.ndarray:
     """At most `count` evenly spaced positions of True values, (n,) int64."""
     rows = np.flatnonzero(mask)
-    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)] if len(rows) > count else rows
+    return rows[evenly_spaced(len(rows), count)]

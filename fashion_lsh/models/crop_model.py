@@ -168,9 +168,10 @@ class CropModel(nn.Module, ABC):
             ValueError: the backbone is frozen and `weights` is None, or the weights belong to another network.
             FileNotFoundError: the file is missing.
         """
-        if self.frozen and weights is None and any(True for _ in self.backbone.parameters()):
+        has_weights = weights is not None or self.backbone.loads_weights
+        if self.frozen and not has_weights and any(True for _ in self.backbone.parameters()):
             raise ValueError("backbone.frozen=true freezes random weights; set backbone.weights to imagenet or a path")
-        if self.frozen_blocks and weights is None:
+        if self.frozen_blocks and not has_weights:
             raise ValueError(
                 f"backbone.frozen_blocks={self.frozen_blocks} freezes random weights; set backbone.weights to imagenet "
                 "or a path"

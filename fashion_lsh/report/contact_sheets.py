@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fashion_lsh.data.catalogue import Catalogue, evenly_spaced
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source
@@ -15,6 +15,7 @@ from fashion_lsh.data.images import open_image
 from fashion_lsh.data.schema import BOX_COLUMNS
 from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.index.hits import Hits
+from fashion_lsh.io.rows import evenly_spaced
 from fashion_lsh.report.blocks import Figure
 from fashion_lsh.report.tiles import TILE, Tile, column_titles, draw_sheet, write_contact_sheet
 from fashion_lsh.search.result import SearchResult

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from fashion_lsh.data.catalogue import Catalogue, evenly_spaced
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.merge.merge import Merged
 from fashion_lsh.data.merge.recipe import Recipe
 from fashion_lsh.data.schema import SPLITS
+from fashion_lsh.io.rows import evenly_spaced
 from fashion_lsh.report.phrases import markdown_table, one_line
 from fashion_lsh.report.tiles import TILE, Tile, draw_sheet
 

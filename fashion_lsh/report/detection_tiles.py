@@ -5,12 +5,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from fashion_lsh.data.catalogue import evenly_spaced
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import NO_BOXES, Boxes
 from fashion_lsh.evaluation.detection import ImageMatches, match_images
+from fashion_lsh.io.rows import evenly_spaced
 from fashion_lsh.report.contact_sheets import downscale
 from fashion_lsh.report.tiles import Tile
 

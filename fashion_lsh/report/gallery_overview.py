@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from fashion_lsh.data.catalogue import Catalogue, evenly_spaced
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets import Source
 from fashion_lsh.data.datasets.folder import UNKNOWN_CATEGORY
 from fashion_lsh.data.datasets.image_files import ImageFiles
@@ -16,6 +16,7 @@ from fashion_lsh.data.review.duplicate_labels import near_duplicate_groups
 from fashion_lsh.data.schema import BOX_COLUMNS
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.io.files import atomic_write
+from fashion_lsh.io.rows import evenly_spaced
 from fashion_lsh.report.contact_sheets import MISSING_IMAGE_ERRORS, hit_tile
 from fashion_lsh.report.tiles import Tile, blank_tile, draw_sheet
 

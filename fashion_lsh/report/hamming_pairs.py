@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fashion_lsh.data.catalogue import evenly_spaced
 from fashion_lsh.evaluation.scoring import relevance_by_column
 from fashion_lsh.index.distances import hamming
+from fashion_lsh.io.rows import evenly_spaced
 from fashion_lsh.metrics.ties import distance_histograms
 from fashion_lsh.report.blocks import Text
 from fashion_lsh.report.run_data import Codes, RunData

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.loggers import CSVLogger, Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
@@ -91,6 +92,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         write_checkpoint(checkpoint, Path(path))
 
 
+class AveragedWeights(WeightAveraging):
+    """Exponential moving average of the weights, updated after each step; integers, such as counters, are not averaged.
+
+    Lightning's EMAWeightAveraging truncates the averages of integers, for example of the position indices of Swin.
+
+    Args:
+        decay: weight of the previous average, 0..1.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(avg_fn=partial(exponential_average, decay=decay))
+
+
+def exponential_average(averaged: Tensor, current: Tensor, _num_averaged: Tensor | int, decay: float) -> Tensor:
+    """Average a tensor, decay * averaged + (1 - decay) * current; return `current` if it is not floating-point."""
+    return decay * averaged + (1 - decay) * current if current.is_floating_point() else current
+
+
 class BestCheckpoint(ModelCheckpoint):
     """ModelCheckpoint that keeps the latest of equally good epochs, and the best epoch after the run folder was moved.
 
@@ -99,10 +118,11 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
-        """Return whether the value of the epoch is at least as good as the best value, or NaN."""
-        if super().check_monitor_top_k(trainer, current) or current is None:
+        """Return True if the value of the epoch is at least as good as the best value, or all values are NaN."""
+        if super().check_monitor_top_k(trainer, current) or current is None or self.best_model_score is None:
             return True
-        return bool(current.isnan()) or bool(current == self.best_model_score)
+        has_value = bool(self.best_model_score.isfinite())
+        return bool(current == self.best_model_score) or bool(current.isnan() and not has_value)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = str(Path(self.dirpath or "") / "best.ckpt")

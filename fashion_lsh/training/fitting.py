@@ -31,7 +31,7 @@ SET_BY_FRAMEWORK = {
     "min_epochs": "trainer.patience", "min_steps": "trainer.patience", "max_time": "trainer.patience",
     "callbacks": "callbacks.NAME._target_", "logger": "logger", "default_root_dir": "runs",
     "enable_checkpointing": "overwrite=true to start again", "plugins": "callbacks.NAME._target_",
-    "fast_dev_run": "trainer=smoke", "barebones": "trainer=smoke",
+    "use_distributed_sampler": "trainer.devices", "fast_dev_run": "trainer=smoke", "barebones": "trainer=smoke",
 }  # fmt: skip
 FIT_OPTIONS = ("monitor", "mode", "patience", "lr_grid")  # settings of the group `trainer` for `fit` itself
 DEVICE_OPTIONS = ("accelerator", "devices", "num_nodes")  # arguments of `resolve_world`

@@ -81,7 +81,8 @@ class HashHead(CropModule):
                 raise ValueError(
                     "hash.item_loss.vectors=embedding: not trained with a frozen backbone; set vectors=codes"
                 )
-            self._create_metric_loss(self.item_loss, np.arange(2))  # checks the settings before training
+            # checks the settings before training
+            self._needs_classes = self._create_metric_loss(self.item_loss, np.arange(2)).needs_classes
         self.monitor = f"{self.name}/val/code_map"
         self.is_query_view: np.ndarray | None = None  # (N,) bool by catalogue row
         self._validation: list[tuple[np.ndarray, ...]] = []  # codes, categories, items and rows of each batch
@@ -135,8 +136,7 @@ class HashHead(CropModule):
         if memory is not None and memory < data.batch_size:
             raise ValueError(f"hash.item_loss.memory={memory}: below data.batch_size={data.batch_size}; set more")
         train_items = data.catalogue.column("item")[data.catalogue.rows("train")]
-        needs_items = self.needs_item_pairs and self._create_metric_loss(self.item_loss, np.arange(2)).needs_classes
-        if needs_items and (train_items == "").all():
+        if self._needs_classes and self.needs_item_pairs and (train_items == "").all():
             raise ValueError(
                 f"hash.item_loss.labels=item: {self.item_loss['name']} needs items, but the data have none; set "
                 "hash.item_loss.labels=category, or add the column item to the data"

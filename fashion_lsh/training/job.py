@@ -101,7 +101,7 @@ def train(world: World, job: TrainingJob, loggers: Sequence[Logger]) -> dict[str
         default_root_dir=job.checkpoint_dir,
         max_epochs=stage.hparams["epochs"],
         # the callback that saves the last epoch must follow BestCheckpoint, whose state it saves
-        callbacks=[*common, *stage.callbacks(), *job.callbacks, *best_epoch, _last_epoch_callback(job), EpochLogger(),
+        callbacks=[*common, *job.callbacks, *best_epoch, _last_epoch_callback(job), EpochLogger(),
                    *progress_bar],
         plugins=[AtomicCheckpointIO(), WorldEnvironment(world)],
         logger=list(loggers),

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 import pytorch_lightning as pl
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.nn import Parameter
 from torch.utils.data import DataLoader
 
 from fashion_lsh.io.targets import with_defaults
+from fashion_lsh.training.callbacks import AveragedWeights
 from fashion_lsh.training.optimizers import ADAMW, Optim, create_optimizer, warmup_cosine_schedule
 
 RANK_SEED = 2_654_435_761  # 2**32 / golden ratio: distant seeds, of which torch uses 32 bits on the CPU
@@ -65,8 +66,8 @@ class TrainingModule(pl.LightningModule):
             "ema_decay": ema_decay,
             "optim": dict(optim),
             "seed": seed,
+            **network,
         }
-        arguments |= {"optim": dict(optim), **network}
         self.save_hyperparameters(with_defaults(type(self), arguments))
         self.model = self.network_class(**network)
 
@@ -84,9 +85,9 @@ class TrainingModule(pl.LightningModule):
         loader: DataLoader[Any] = data.train_dataloader()
         return loader
 
-    def callbacks(self) -> list[Callback]:
-        """Additional Lightning callbacks: averaging of the weights, if enabled."""
-        return [EMAWeightAveraging(decay=self.hparams["ema_decay"])] if self.hparams["ema_decay"] else []
+    def configure_callbacks(self) -> list[Callback]:
+        """Callback that averages the weights, if enabled."""
+        return [AveragedWeights(self.hparams["ema_decay"])] if self.hparams["ema_decay"] else []
 
     def post_fit(self, data: Any) -> dict[str, float]:
         """Fit calibration and projections after training on `data`, a data module; return metrics on `val`."""

@@ -38,13 +38,12 @@ class Processes:
     Args:
         world: ranks of this process.
         device: `cuda` or `cpu`.
-        is_launched: whether torchrun or Slurm has started all processes.
+        store: store of the processes that torchrun or Slurm has started, see `connect`; None: processes are started.
     """
 
-    def __init__(self, world: World, device: str, is_launched: bool = False) -> None:
+    def __init__(self, world: World, device: str, store: Store | None = None) -> None:
         self.world, self.device = world, device
-        self._is_launched = is_launched
-        self._store: Store | None = None
+        self._store, self._is_launched = store, store is not None
         self._workers: list[subprocess.Popen[bytes]] = []
         self._num_jobs = 0
 
@@ -93,8 +92,6 @@ class Processes:
 
     def close(self) -> None:
         """End the other processes."""
-        if self._store is None and self._is_launched:
-            self._store = connect(self.world)
         if self._store is None:
             return
         with suppress(RuntimeError):  # the launcher has ended the processes
@@ -109,9 +106,6 @@ class Processes:
 
     def _start(self) -> Store:
         if self._store is not None:
-            return self._store
-        if self._is_launched:
-            self._store = connect(self.world)
             return self._store
         store = connect(self.world, port=0)
         port = store.port  # type: ignore[attr-defined]
@@ -163,7 +157,8 @@ class Processes:
             if dead := self._dead_workers():
                 return ChildProcessError(f"{dead}; {RESUME}")
             time.sleep(0.1)
-        return ChildProcessError(f"the connection to another process was lost; {RESUME}")
+        reason = str(error).strip().partition("\n")[0]
+        return ChildProcessError(f"the connection to another process was lost ({reason}); {RESUME}")
 
     def _watch_workers(self, done: threading.Event) -> None:
         """End this process if another one has died and this one does not notice: NCCL may wait for it."""
@@ -186,11 +181,14 @@ _open: list[Processes] = []  # innermost last
 
 
 @contextmanager
-def open_processes(accelerator: str = "auto", devices: Devices = 1, num_nodes: int = 1) -> Iterator[Processes]:
+def open_processes(
+    accelerator: str = "auto", devices: Devices = 1, num_nodes: int = 1, store: Store | None = None
+) -> Iterator[Processes]:
     """Yield processes for the `with` block: those of an enclosing block with the same arguments, or new ones.
 
     Args:
         accelerator, devices, num_nodes: see `resolve_world`.
+        store: store of the processes that torchrun or Slurm has started; None: connect to it, if they have.
 
     Raises:
         ValueError: torchrun or Slurm started this process with a rank above 0, which can only `serve`.
@@ -201,10 +199,10 @@ def open_processes(accelerator: str = "auto", devices: Devices = 1, num_nodes: i
     if _open and (_open[-1].world, _open[-1].device) == (world, device):
         yield _open[-1]
         return
-    is_launched = launched_world() is not None
-    if is_launched:
+    if launched_world():
         watch_parent(os.getppid())
-    processes = Processes(world, device, is_launched)
+        store = store or connect(world)
+    processes = Processes(world, device, store)
     _open.append(processes)
     try:
         yield processes

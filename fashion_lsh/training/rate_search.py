@@ -59,9 +59,8 @@ def _score(stage: TrainingModule, data: Any, rate: float, patience: int | None, 
     set_rate(trial, rate)
     stopping = EarlyStopping(str(stage.monitor), mode=stage.monitor_mode, patience=patience or epochs)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    callbacks = [*trial.callbacks(), stopping]
     trainer = pl.Trainer(
-        max_epochs=epochs, callbacks=callbacks, plugins=[WorldEnvironment(World())], **{**options, **quiet}
+        max_epochs=epochs, callbacks=stopping, plugins=[WorldEnvironment(World())], **{**options, **quiet}
     )
     try:
         trainer.fit(trial, trial.train_batches(data), data.val_dataloader())

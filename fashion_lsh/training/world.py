@@ -44,6 +44,9 @@ def launched_world(environ: Mapping[str, str] = os.environ) -> World | None:
         world = World(*(int(environ[name]) for name in names))
     elif int(environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set by srun only, not for the batch script itself
         names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE")
+        if "," in environ[names[-1]]:
+            raise ValueError(f"{names[-1]}={environ[names[-1]]}: not equally many tasks on each node; use "
+                             "srun --ntasks-per-node")  # fmt: skip
         world = World(*(int(environ[name].partition("(")[0]) for name in names))  # "4(x2)": 4 tasks on each of 2 nodes
     else:
         return None

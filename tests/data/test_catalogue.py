@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.data.catalogue import Catalogue, evenly_spaced
+from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.schema import BOX_COLUMNS, COLUMNS, SPLITS, parse_box
 
 STRING_COLUMNS = [name for name, (dtype, _) in COLUMNS.items() if dtype == pa.string()]
@@ -334,8 +334,3 @@ def test_labels_are_positions_in_the_passed_list() -> None:
 ])  # fmt: skip
 def test_parse_box_returns_the_box_or_none(cells: Sequence[str], box: Any) -> None:
     assert parse_box(cells) == box
-
-
-@pytest.mark.parametrize(("rows", "count", "expected"), [(5, 9, [0, 1, 2, 3, 4]), (5, 0, [0]), (9, 3, [0, 4, 8])])
-def test_rows_are_evenly_spaced(rows: int, count: int, expected: list[int]) -> None:
-    assert evenly_spaced(rows, count).tolist() == expected

@@ -50,6 +50,12 @@ def test_a_failure_of_a_loader_process_names_the_number_of_workers(fail: Callabl
         load(fail, workers=1)
 
 
+def test_a_failure_names_the_key_of_the_loader() -> None:
+    failing = FailingDataset(raise_error("unable to open shared memory object"))
+    with pytest.raises(RuntimeError, match=r"scenes\.workers=1: .*scenes\.workers=0"):
+        list(build_dataloader(failing, 1, [0, 1], 1, lambda rows: rows, False, workers_key="scenes.workers"))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_errors_of_a_data_set_are_raised_unchanged(workers: int) -> None:
     with pytest.raises(RuntimeError, match="division of a garment") as caught:

@@ -77,7 +77,9 @@ def test_sweeps_become_distributions(sweep: str, distribution: object) -> None:
     assert _distribution(parse(f"key={sweep}")) == distribution
 
 
-@pytest.mark.parametrize("sweep", ["range(9,1,-1)", "range(0,1,0.1)", "range(2,2)", "tag(log,interval(0,1))"])
+@pytest.mark.parametrize(
+    "sweep", ["range(9,1,-1)", "range(0,1,0.1)", "range(2,2)", "tag(log,interval(0,1))", "tag(log,range(16,129,16))"]
+)
 def test_sweep_without_distribution_is_refused(sweep: str) -> None:
     with pytest.raises(ConfigCompositionException, match=r"^key="):
         _distribution(parse(f"key={sweep}"))

@@ -6,11 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.training.callbacks import AveragedWeights
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.crop_module import CropModule
 from fashion_lsh.training.hash_head import HashHead
@@ -106,6 +112,35 @@ def test_frozen_blocks_need_weights() -> None:
     model = Classifier(**make_arguments(Classifier, frozen_blocks=2)).model
     with pytest.raises(ValueError, match=r"backbone\.frozen_blocks=2.*backbone\.weights"):
         model.load_weights(None)
+    model.backbone.loads_weights = True  # as a class whose constructor loads weights declares
+    model.load_weights(None)
+
+
+@given(decay=st.floats(0, 0.99999), seed=st.integers(0, 2**16))
+def test_integers_are_copied_and_floats_averaged(decay: float, seed: int) -> None:
+    """Lightning's EMAWeightAveraging changes integers with a decay of 0.9, for example the indices of Swin."""
+    module = nn.BatchNorm1d(3)
+    module.register_buffer("index", torch.arange(169))
+    averaged = AveragedModel(module, avg_fn=AveragedWeights(decay)._kwargs["avg_fn"], use_buffers=True)
+    averaged.update_parameters(module)  # the first call copies
+    before, torch_generator = module.weight.detach().clone(), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        module.weight.copy_(torch.rand(3, generator=torch_generator))
+    averaged.update_parameters(module)
+    assert torch.equal(averaged.module.index, torch.arange(169))
+    torch.testing.assert_close(averaged.module.weight, decay * before + (1 - decay) * module.weight)
+
+
+@pytest.mark.train
+@pytest.mark.usefixtures("tiny_backbones")
+def test_weights_are_averaged_by_a_plain_trainer(make_data: MakeData) -> None:
+    data, states = make_data(), []
+    for decay in (0.0, 0.9):
+        module = make_module(epochs=1, ema_decay=decay)
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        pl.Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(module, data)
+        states.append(module.model.state_dict())
+    assert not states_are_equal(*states)
 
 
 @pytest.mark.train

@@ -164,6 +164,16 @@ def test_best_val_epoch_is_kept(
 
 
 @pytest.mark.usefixtures("tiny_backbones")
+@pytest.mark.parametrize(("accuracies", "best_epoch"), [
+    ((0.4, math.nan, 0.2), 1), ((math.nan, 0.3, math.nan), 2), ((math.nan, math.nan, math.nan), 3)])  # fmt: skip
+def test_an_unknown_value_does_not_replace_a_known_one(
+    accuracies: tuple[float, ...], best_epoch: int, make_data: MakeData, tmp_path: Path
+) -> None:
+    model = fit_on_cpu(make_scripted_module(*accuracies), make_data(), tmp_path)
+    assert model.fit_metrics["classifier"]["best_epoch"] == best_epoch
+
+
+@pytest.mark.usefixtures("tiny_backbones")
 @pytest.mark.parametrize("patience", [None, 5])
 def test_the_last_epoch_is_kept_if_the_map_of_the_codes_is_unknown(
     patience: int | None, make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

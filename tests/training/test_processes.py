@@ -113,6 +113,11 @@ def test_world_of_a_launcher(environ: dict[str, str], expected: World | None) ->
     assert launched_world(environ) == expected
 
 
+def test_nodes_with_unequal_numbers_of_tasks_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"^SLURM_STEP_TASKS_PER_NODE=2,1: .*--ntasks-per-node"):
+        launched_world(SRUN | {"SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_TASKS_PER_NODE": "2,1"})
+
+
 @pytest.mark.usefixtures("launched")
 def test_settings_of_devices_must_fit_the_launcher() -> None:
     for devices, nodes in ((1, 1), (2, 2), ("auto", 1)):

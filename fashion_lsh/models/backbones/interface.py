@@ -25,15 +25,17 @@ class Backbone(nn.Module):
         std: standard deviation of RGB values in 0..1, three numbers.
         fixed_size: the only accepted side of an image, in pixels; None: all sizes from `min_size`.
         default_size: side of the images with which the weights of the library were trained, in pixels.
-        interpolation: interpolation of these images when they were resized; crops are resized bilinearly.
 
     Attributes:
         ignored_keys: prefixes of keys in state dicts that are not loaded, those of the library's classifier.
+        loads_weights: True if the constructor loads pretrained weights, so that `backbone.weights` may be null for a
+            frozen backbone.
     """
 
     mean: Tensor  # mean (3, 1, 1) of RGB values in 0..1
     std: Tensor  # standard deviation (3, 1, 1) of RGB values in 0..1
     ignored_keys: tuple[str, ...] = ()
+    loads_weights = False
 
     def __init__(
         self,
@@ -45,11 +47,10 @@ class Backbone(nn.Module):
         std: tuple[float, ...] = IMAGENET_STD,
         fixed_size: int | None = None,
         default_size: int = 224,
-        interpolation: str = "bilinear",
     ) -> None:
         super().__init__()
         self.name, self.network, self.feature_dim, self.min_size = name, network, feature_dim, min_size
-        self.fixed_size, self.default_size, self.interpolation = fixed_size, default_size, interpolation
+        self.fixed_size, self.default_size = fixed_size, default_size
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
@@ -106,7 +107,7 @@ class Backbone(nn.Module):
         """
         raise ValueError(
             f"backbone.weights={source}: not known for {self.name}; load weights in its constructor and set "
-            "backbone.weights=null, or set a state-dict file"
+            "backbone.weights=null and the class attribute loads_weights=True, or set a state-dict file"
         )
 
     def convert_state(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -23,7 +23,7 @@ FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained
 class TimmBackbone(Backbone):
     """Network of timm with random weights and without classifier, with the pooling that timm uses by default.
 
-    Mean, std, default size and interpolation are those of the network's weights in timm.
+    Mean, std and default size are those of the network's weights in timm.
 
     Args:
         name: one of `timm.list_models()`, optionally with the tag of its weights: `convnext_tiny.fb_in22k`.
@@ -55,7 +55,6 @@ class TimmBackbone(Backbone):
             std=tuple(settings["std"]),
             fixed_size=size if is_fixed else None,
             default_size=settings["input_size"][-1],
-            interpolation=settings["interpolation"],
         )
         classifiers = network.pretrained_cfg.get("classifier") or ()
         names = (classifiers,) if isinstance(classifiers, str) else classifiers

@@ -52,7 +52,6 @@ class TorchvisionBackbone(Backbone):
             std=HALF if "transform_input" in parameters else tuple(preset.std),
             fixed_size=size if is_fixed else None,
             default_size=preset.crop_size[0],
-            interpolation=preset.interpolation.value,
         )
         self.ignored_keys = (f"{classifier}.", *AUXILIARY)
 

@@ -54,7 +54,6 @@ def check_features(backbone: Backbone, images: torch.Tensor) -> None:
     assert features.dtype == torch.float32
     assert features.isfinite().all()
     assert backbone.default_size >= 224
-    assert backbone.interpolation in ("bilinear", "bicubic")
     groups, parameters = backbone.parameter_groups(), list(backbone.parameters())
     assert len(groups) > 4
     assert sorted(id(each) for group in groups for each in group) == sorted(map(id, parameters))
