@@ -25,9 +25,9 @@ from fashion_lsh.runs.trackers import resolve_trackers
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.training.callbacks import create_callbacks
 from fashion_lsh.training.classifier import Classifier
+from fashion_lsh.training.code_module import CodeModule
 from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.fitting import check_trainer_options, device_options
-from fashion_lsh.training.hash_head import HashHead
 from fashion_lsh.training.world import resolve_world
 
 VECTORS = "vectors"  # backbone.name with data=embeddings
@@ -51,7 +51,7 @@ class Components:
     scenes: DetectionData | None
     detector: Detector | None
     classifier: Classifier
-    hash_head: HashHead | Baseline | None
+    hash_head: CodeModule | Baseline | None
     policy: SearchPolicy
     evaluators: dict[str, Evaluator]
 
@@ -101,10 +101,10 @@ def build_components(cfg: DictConfig) -> Components:
     detector = instantiate(config["detector"], Detector, classes=scenes.classes) if scenes else None
     classifier = instantiate(config["classifier"], Classifier, categories=data.categories)
     hash_head = _hash_head(config["hash"], data.categories) if config["hash"] else None
-    if isinstance(hash_head, HashHead):
+    if isinstance(hash_head, CodeModule):
         hash_head.check_data(data)
     if config["sweep"]["metric"]:
-        check_objective(config["sweep"]["metric"], isinstance(hash_head, HashHead))
+        check_objective(config["sweep"]["metric"], isinstance(hash_head, CodeModule))
     policy.check(_bits(hash_head) if hash_head else None, len(data.categories))
     return Components(config, data, scenes, detector, classifier, hash_head, policy, evaluators)
 
@@ -132,12 +132,14 @@ def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve))
 
 
-def _hash_head(config: dict[str, Any], categories: list[str]) -> HashHead | Baseline:
+def _hash_head(config: dict[str, Any], categories: list[str]) -> CodeModule | Baseline:
     stage = instantiate(config, nn.Module, categories=categories)
-    if not isinstance(stage, HashHead | Baseline):
-        raise ValueError(f"hash._target_={config['_target_']}: not a HashHead or Baseline; derive the class from one")
+    if not isinstance(stage, CodeModule | Baseline):
+        raise ValueError(
+            f"hash._target_={config['_target_']}: not a HashHead, ItemHead or Baseline; derive the class from one"
+        )
     return stage
 
 
-def _bits(hash_head: HashHead | Baseline) -> int:
+def _bits(hash_head: CodeModule | Baseline) -> int:
     return hash_head.bits if isinstance(hash_head, Baseline) else hash_head.model.bits

@@ -71,9 +71,11 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
         detector = run.fit(components.detector, components.scenes)
         data = data.with_detections(run.detections(detector, data))
     data = run.with_features(components.stages, data)
-    model = run.fit(components.classifier, data)
+    model = run.fit(components.classifier, data.with_feature_length(components.classifier.model.backbone.feature_dim))
     if components.hash_head:
-        model = run.fit(components.hash_head.start_from(model), data)
+        stage = components.hash_head.start_from(model)
+        data = run.with_hash_features(stage, data)
+        model = run.fit(stage, data)
     query, indexed = (encode_split(model, data, split, processes=processes) for split in ("query", "gallery"))
     gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
     gallery.save(run.gallery_folder)

@@ -1,6 +1,7 @@
 """Lightning data module: splits, crops and batches of a data set."""
 
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -121,6 +122,10 @@ class GarmentData(pl.LightningDataModule):
     def pinned_for(self, device: torch.device) -> Self:
         """Return a copy that pins batch memory if `device` is a GPU; pinning initialises CUDA."""
         return self.replace(pin_memory=device.type == "cuda")
+
+    def with_feature_length(self, length: int) -> Self:
+        """Return a copy whose features are the first `length` values of each row; unchanged if the data have none."""
+        return self if self.features is None else self.replace(features=replace(self.features, columns=length))
 
     def replace(self, **attributes: Any) -> Self:
         """Return a copy with other attribute values; other crops have other boxes, and no cached features."""

@@ -22,6 +22,7 @@ class Features:
         matrix: (M, D) float16 or float32; may be memory-mapped.
         positions: (1 + V, N) int64 matrix row of each catalogue row: first without augmentation, then in each of V
             training views; -1: no features. Without training views, training also uses the first.
+        columns: number of first values of a row that are the features; None: all.
         descriptors: image descriptors of the first rows of the matrix, which are those without augmentation:
             name -> (m, d) float32. Empty if there are no images.
     """
@@ -29,6 +30,7 @@ class Features:
     matrix: np.ndarray
     positions: np.ndarray
     descriptors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    columns: int | None = None
 
     def take(self, keys: np.ndarray, augment: bool) -> np.ndarray:
         """Read features of keys (row, epoch), (B, 2) int64 -> (B, D) float32.
@@ -41,7 +43,7 @@ class Features:
             views = 1 + (epochs // PARTNER_EPOCH_OFFSET + epochs % PARTNER_EPOCH_OFFSET) % num_views
         else:
             views = np.zeros_like(rows)
-        return self.matrix[self.positions[views, rows]].astype(np.float32, copy=False)
+        return self.matrix[self.positions[views, rows], : self.columns].astype(np.float32, copy=False)
 
     def take_descriptors(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Read the image descriptors of catalogue rows, (n,) int64: name -> (n, d) float32."""

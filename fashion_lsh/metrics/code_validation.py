@@ -25,7 +25,11 @@ class ValidationMap(NamedTuple):
 
 
 def validation_map(
-    codes: np.ndarray, categories: np.ndarray, items: np.ndarray, is_query_view: np.ndarray | None = None
+    codes: np.ndarray,
+    categories: np.ndarray,
+    items: np.ndarray,
+    is_query_view: np.ndarray | None = None,
+    within_category: bool = False,
 ) -> ValidationMap:
     """Search one part of the validation images among the others, by Hamming distance alone.
 
@@ -37,13 +41,19 @@ def validation_map(
         categories: (N,) int categories, -1 for none.
         items: (N,) int items, equal for images of the same item.
         is_query_view: (N,) bool, True for images in the view of queries; None if the views are not known.
+        within_category: search among the images of the query's category alone.
     """
     for name, labels in (("item", items), ("category", categories)):
         queries, gallery = _split(labels, is_query_view)
         relevance = Relevance(labels[queries], labels[gallery])
         if name == "category" or (relevance.totals > 0).sum() >= MIN_ITEM_QUERIES:
             break
-    scores = score_codes(codes[queries], codes[gallery], relevance, None, (ALL,))["map", ALL]
+
+    def in_category(block: slice) -> np.ndarray:
+        return categories[queries][block, None] == categories[gallery]
+
+    find_probed = in_category if within_category else None
+    scores = score_codes(codes[queries], codes[gallery], relevance, find_probed, (ALL,))["map", ALL]
     return ValidationMap(name, float(np.nanmean(scores)) if (relevance.totals > 0).any() else np.nan)
 
 

@@ -1,19 +1,18 @@
 """Baseline codes computed from a trained classifier: LSH, PCA, ITQ and predicted category."""
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fashion_lsh.io.targets import Spec, with_defaults
-from fashion_lsh.models.code_model import CodeModel
-from fashion_lsh.models.crop_model import CropModel
+from fashion_lsh.models.fixed_classifier import FixedClassifier
 from fashion_lsh.models.projection import fit_itq, fit_pca_rotation, random_hyperplanes
 
 
-class Baseline(CodeModel):
+class Baseline(FixedClassifier):
     """Base class of codes computed from a trained classifier; the codes are fitted without gradient training.
 
     Args:
@@ -24,23 +23,16 @@ class Baseline(CodeModel):
     """
 
     fits_projection = True
-    fixed_arguments: tuple[str, ...] = ("frozen",)
     hyper_parameters: dict[str, Any]
 
     def __init__(self, backbone: Spec, categories: list[str], bits: int = 48, **options: Any) -> None:
-        super().__init__(backbone, categories, bits, **options | {"frozen": True})
+        super().__init__(backbone, categories, bits, **options)
         arguments = {"backbone": backbone, "categories": list(categories), "bits": bits, **options}
         self.hyper_parameters = with_defaults(type(self), arguments)
-        self.head = nn.Linear(self.backbone.feature_dim, len(categories)).requires_grad_(False)
 
     @property
     def log_name(self) -> str:
         return type(self).__name__
-
-    def start_from(self, other: CropModel) -> Self:
-        """Copy the weights of backbone and head from a classifier."""
-        self.head.load_state_dict(other.get_submodule("head").state_dict())
-        return super().start_from(other)
 
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.head.parameters())
@@ -79,7 +71,7 @@ class LSH(Baseline):
         self.register_buffer("planes", torch.zeros(self.embedding_length, bits))
 
     def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        return self.head(features), (self.embedding(features) - self.mean) @ self.planes
+        return self.logits(features), (self.embedding(features) - self.mean) @ self.planes
 
     def fit_projection(self, features: Tensor) -> None:
         super().fit_projection(features)
@@ -148,5 +140,5 @@ class PredictedCategory(Baseline):
         super().__init__(backbone, categories, len(categories), **options)
 
     def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.head(features)
+        logits = self.logits(features)
         return logits, functional.one_hot(logits.argmax(dim=1), self.bits).float()

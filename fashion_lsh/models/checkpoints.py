@@ -18,6 +18,7 @@ from fashion_lsh.models.memory_format import use_inference_format
 NETWORKS = {
     "ClassifierModel": "classifier", "HashHeadModel": "hash_head", "DetectorModel": "detector",
     "LSH": "baselines", "PCA": "baselines", "ITQ": "baselines", "PredictedCategory": "baselines",
+    "ItemCodeModel": "item_codes", "ItemLDA": "item_codes",
 }  # fmt: skip
 PREFIX = "model."  # prefix of the keys in state dicts of the LightningModules, whose attribute `model` is the network
 

@@ -71,14 +71,14 @@ def cache_features(
     return data.replace(features=Features(matrix, positions, dict(zip(DESCRIPTORS, descriptors, strict=True))))
 
 
-def cached_views(setting: int | str, data: "GarmentData", item_weight: float = 0.0) -> int:
+def cached_views(setting: int | str, data: "GarmentData", needs_item_pairs: bool = False) -> int:
     """Number of views to cache for the setting `backbone.cached_views`; 0: encode the images in each epoch.
 
-    `auto` selects 1, or 2 if two views of an item with one image are compared (`item_weight` above 0); but 0 if the
+    `auto` selects 1, or 2 if two views of an item with one image are compared (`needs_item_pairs`); but 0 if the
     data have a stronger augmentation than shifts, flips, brightness and contrast. The log names the reason.
 
     Raises:
-        ValueError: one view with `item_weight`, but an item of the training images has one image.
+        ValueError: one view with `needs_item_pairs`, but an item of the training images has one image.
     """
     augmentations = {"data.transform": data.transform is not None, "data.min_crop_area": data.min_crop_area < 1}
     used = [name for name, is_used in augmentations.items() if is_used]
@@ -86,10 +86,10 @@ def cached_views(setting: int | str, data: "GarmentData", item_weight: float = 0
         log.info("backbone.cached_views=auto: %s needs new images in each epoch; set a number of views to encode the "
                  "images once", " and ".join(used))  # fmt: skip
         return 0
-    views = (2 if item_weight else 1) if setting == "auto" else int(setting)
+    views = (2 if needs_item_pairs else 1) if setting == "auto" else int(setting)
     items = data.items[data.rows("train")]
-    if views == 1 and item_weight and (np.unique(items, return_counts=True)[1] == 1).any():
-        raise ValueError("backbone.cached_views=1: hash.item_weight needs two views of an item with one image; set "
+    if views == 1 and needs_item_pairs and (np.unique(items, return_counts=True)[1] == 1).any():
+        raise ValueError("backbone.cached_views=1: pairs of images need two views of an item with one image; set "
                          "backbone.cached_views=2")  # fmt: skip
     if views == 1:
         log.info(
@@ -141,8 +141,9 @@ def _encode(model: CropModel, images: torch.Tensor) -> np.ndarray:
 def _key(model: CropModel, data: "GarmentData", rows: np.ndarray, num_views: int, code: Any) -> str:
     """Hash of all settings that determine the features, 16 hex digits."""
     settings: dict[str, Any] = {
-        "format": FORMAT, "data": data.checksum, "backbone": model.backbone.name, "margin": data.margin,
-        "image_size": data.image_size, "code": code, "views": num_views,
+        "format": FORMAT, "data": data.checksum, "backbone": model.backbone.name,
+        "length": model.backbone.feature_dim, "margin": data.margin, "image_size": data.image_size, "code": code,
+        "views": num_views,
     }  # fmt: skip
     if num_views:
         settings |= {"seed": data.seed, "jitter": data.jitter, "min_crop_area": data.min_crop_area}

@@ -120,22 +120,31 @@ class TrainingRun(Run):
             stages: classifier and, if the run has one, hash head or baseline.
             data: data of the stages.
         """
-        config = self.config
         models = [getattr(stage, "model", stage) for stage in stages]
-        if not data.has_images or not all(model.frozen for model in models):
+        if not all(model.frozen for model in models):
             return data
-        item_weight = max(getattr(stage, "item_weight", 0) for stage in stages)
-        num_views = cached_views(config["backbone"]["cached_views"], data, item_weight)
+        models[-1].load_weights(self.config["backbone"]["weights"])  # its features may contain further levels
+        return self._cache_features(stages, data, self.path.parent.parent / FEATURES_FOLDER)
+
+    def with_hash_features(self, stage: Any, data: GarmentData) -> GarmentData:
+        """Encode each image once with the trained classifier if the hash stage trains on features of its backbone."""
+        if not getattr(stage, "trains_on_features", False) or data.features is not None:
+            return data
+        return self._cache_features([stage], data, self.path / "features")
+
+    def _cache_features(self, stages: Sequence[Any], data: GarmentData, folder: Path) -> GarmentData:
+        config, model = self.config, getattr(stages[-1], "model", stages[-1])
+        pairs = any(getattr(each, "needs_item_pairs", False) for each in (*stages, model))
+        num_views = cached_views(config["backbone"]["cached_views"], data, pairs) if data.has_images else 0
         if not num_views:
             return data
-        models[0].load_weights(config["backbone"]["weights"])
         settings = {"data": config["data"], "backbone": config["backbone"], "classifier": config["classifier"]}
         code = {
             "versions": used_versions(settings),
             "own": own_code(settings),
             "transform": config["data"]["transform"],
         }
-        return cache_features(models[0], data, self.path.parent.parent / FEATURES_FOLDER, num_views, code)
+        return cache_features(model, data, folder, num_views, code)
 
     def detections(self, detector: DetectorModel, data: GarmentData) -> Detections:
         """Detect boxes in all images, or copy the detections of a run with the same detector."""

@@ -139,6 +139,7 @@ def fit(
         use_training_format(model)
         if monitor and module.validates:
             module.monitor, module.monitor_mode = f"{module.name}/{monitor}", mode
+        module.prepare(data)
         options = trainer_options | {"accelerator": accelerator}
         options["precision"] = precision or default_precision(accelerator)
         job = TrainingJob(module, data, folder, callbacks, patience, options, strategy == DDP_UNUSED)

@@ -85,6 +85,9 @@ class TrainingModule(pl.LightningModule):
         loader: DataLoader[Any] = data.train_dataloader()
         return loader
 
+    def prepare(self, data: Any) -> None:
+        """Read what training needs from `data`, a data module, such as the metric that the data allow to monitor."""
+
     def configure_callbacks(self) -> list[Callback]:
         """Callback that averages the weights, if enabled."""
         return [AveragedWeights(self.hparams["ema_decay"])] if self.hparams["ema_decay"] else []

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_lsh.io.targets import ComponentError
+from fashion_lsh.models.backbones.levels import LevelRecorder, find_levels
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # statistics of RGB values in 0..1
 
@@ -51,6 +52,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name, self.network, self.feature_dim, self.min_size = name, network, feature_dim, min_size
         self.fixed_size, self.default_size = fixed_size, default_size
+        self.recorder: LevelRecorder | None = None  # see `add_levels`
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
@@ -65,8 +67,32 @@ class Backbone(nn.Module):
         self._check(images.shape)
         offset, scale = -self.mean / self.std, 1 / (255 * self.std)
         images = torch.addcmul(offset, images.to(scale.dtype), scale)  # one pass over the pixels
-        features: Tensor = self.network(images)
-        return features.float()  # half precision under autocast
+        if self.recorder is None:
+            features: Tensor = self.network(images)
+            return features.float()  # half precision under autocast
+        self.recorder.start()
+        try:
+            features = self.network(images)
+        finally:
+            levels = self.recorder.stop()
+        return torch.cat([features.float(), *levels], dim=1)
+
+    def add_levels(self, image_size: int) -> None:
+        """Append the means of the feature maps of earlier blocks to the features (see `find_levels`).
+
+        `feature_dim` grows by their channels, and the first values stay the features without levels. No change for a
+        network without feature maps or tokens, such as the identity on vectors.
+
+        Args:
+            image_size: side of the images in pixels.
+        """
+        blocks = {name: block for name, block in _named_blocks(self.network).items() if list(block.parameters())}
+        levels = find_levels(self.network, blocks, image_size) if blocks else {}
+        if levels:
+            self.recorder = LevelRecorder()
+            for name in levels:
+                blocks[name].register_forward_hook(self.recorder)
+            self.feature_dim += sum(levels.values())
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Compute the feature maps of a detector, the finest first; several maps may have the same size.
@@ -84,7 +110,7 @@ class Backbone(nn.Module):
         Default: one group per block (see `_blocks`), in order of registration. Parameters outside of blocks, such as
         position embeddings, belong to the first block, and layers with only biases or norms to the block before.
         """
-        blocks = _blocks(self.network, sum(each.numel() for each in self.network.parameters()) // 2)
+        blocks = list(_named_blocks(self.network).values())
         in_blocks = {id(each) for block in blocks for each in block.parameters()}
         groups = [[each for each in self.network.parameters() if id(each) not in in_blocks]]
         for number, block in enumerate(blocks):
@@ -130,13 +156,20 @@ class Backbone(nn.Module):
             )
 
 
-def _blocks(module: nn.Module, max_parameters: int) -> list[nn.Module]:
-    """Children of a module; Sequential, ModuleList and children with too many parameters are replaced by their own."""
-    blocks: list[nn.Module] = []
-    for child in module.children():
-        is_large = sum(each.numel() for each in child.parameters()) > max_parameters and list(child.children())
-        if isinstance(child, nn.Sequential | nn.ModuleList) or is_large:
-            blocks += _blocks(child, max_parameters)
-        else:
-            blocks.append(child)
-    return blocks
+def _named_blocks(network: nn.Module) -> dict[str, nn.Module]:
+    """Blocks of a network by name: its children; those in a Sequential or ModuleList, and those of children with more
+    than half of the parameters, are blocks themselves.
+    """
+    max_parameters = sum(each.numel() for each in network.parameters()) // 2
+
+    def blocks(module: nn.Module, prefix: str) -> dict[str, nn.Module]:
+        found: dict[str, nn.Module] = {}
+        for name, child in module.named_children():
+            is_large = sum(each.numel() for each in child.parameters()) > max_parameters and list(child.children())
+            if isinstance(child, nn.Sequential | nn.ModuleList) or is_large:
+                found |= blocks(child, f"{prefix}{name}.")
+            else:
+                found[f"{prefix}{name}"] = child
+        return found
+
+    return blocks(network, "")

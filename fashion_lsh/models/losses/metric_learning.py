@@ -84,8 +84,22 @@ class MetricLearningLoss(nn.Module):
                 )
             self.loss, self.miner = memory_class(self.loss, embedding_size, memory, self.miner), None
 
-    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss.  vectors (B, D) float32, labels (B,) int64 in `classes` -> scalar."""
+    def forward(self, vectors: Tensor, labels: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            vectors: (B, D) float32.
+            labels: (B,) int64 in `classes`.
+            groups: (B,) int64; vectors are compared within each group alone, and the losses are averaged, weighted by
+                the size of the group. None: all vectors are compared.
+
+        Returns:
+            Scalar.
+        """
+        if groups is not None:
+            masks = [groups == group for group in torch.unique(groups)]
+            losses = [mask.sum() / len(groups) * self.forward(vectors[mask], labels[mask]) for mask in masks]
+            return torch.stack(losses).sum()
         positions = torch.searchsorted(self.classes, labels)
         pairs = None if self.miner is None else self.miner(vectors, positions)
         loss: Tensor = self.loss(vectors, positions, pairs)
