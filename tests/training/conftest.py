@@ -3,8 +3,8 @@
 import pytest
 
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.training.code_module import CodeModule
 from fashion_lsh.training.crop_module import CropModule
-from fashion_lsh.training.hash_head import HashHead
 from tests.training.factories import tiny_backbone
 
 
@@ -21,8 +21,8 @@ def increasing_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     def validation_step(self: CropModule, batch: Batch) -> None:
         self.log(f"{self.name}/val/accuracy", float(self.current_epoch), batch_size=len(batch.labels))
 
-    def log_map(self: HashHead) -> None:
+    def log_map(self: CodeModule) -> None:
         self.log(f"{self.name}/val/code_map", float(self.current_epoch))
 
     monkeypatch.setattr(CropModule, "validation_step", validation_step)
-    monkeypatch.setattr(HashHead, "on_validation_epoch_end", log_map)
+    monkeypatch.setattr(CodeModule, "on_validation_epoch_end", log_map)
