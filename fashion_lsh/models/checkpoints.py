@@ -44,6 +44,11 @@ def save_model(model: nn.Module, path: Path, hyper_parameters: Mapping[str, Any]
     write_checkpoint(content, path)
 
 
+def read_hyper_parameters(path: Path) -> dict[str, Any]:
+    """Read the hyper-parameters of a checkpoint written by `save_model`, such as the specification of its backbone."""
+    return dict(torch.load(path, map_location="cpu", weights_only=True)["hyper_parameters"])
+
+
 def load_model(path: Path, accelerator: str = "auto", **overrides: Any) -> Any:
     """Load a trained network in evaluation mode; only plain values and tensors are unpickled.
 

@@ -74,7 +74,7 @@ def cache_features(
 def cached_views(setting: int | str, data: "GarmentData", needs_item_pairs: bool = False) -> int:
     """Number of views to cache for the setting `backbone.cached_views`; 0: encode the images in each epoch.
 
-    `auto` selects 1, or 2 if two views of an item with one image are compared (`needs_item_pairs`); but 0 if the
+    `auto` selects 1, or 2 if pairs are needed (`needs_item_pairs`) and a training item has one image; but 0 if the
     data have a stronger augmentation than shifts, flips, brightness and contrast. The log names the reason.
 
     Raises:
@@ -86,9 +86,10 @@ def cached_views(setting: int | str, data: "GarmentData", needs_item_pairs: bool
         log.info("backbone.cached_views=auto: %s needs new images in each epoch; set a number of views to encode the "
                  "images once", " and ".join(used))  # fmt: skip
         return 0
-    views = (2 if needs_item_pairs else 1) if setting == "auto" else int(setting)
     items = data.items[data.rows("train")]
-    if views == 1 and needs_item_pairs and (np.unique(items, return_counts=True)[1] == 1).any():
+    needs_views = needs_item_pairs and bool((np.unique(items, return_counts=True)[1] == 1).any())
+    views = (2 if needs_views else 1) if setting == "auto" else int(setting)
+    if views == 1 and needs_views:
         raise ValueError("backbone.cached_views=1: pairs of images need two views of an item with one image; set "
                          "backbone.cached_views=2")  # fmt: skip
     if views == 1:

@@ -24,13 +24,12 @@ from fashion_lsh.metrics.ranking import ALL, Scores
 from fashion_lsh.metrics.results import ONE_LIST, WHOLE_GALLERY
 from fashion_lsh.metrics.retrieval import Relevance, score_codes, score_embeddings
 from fashion_lsh.metrics.statistics import paired_difference
-from fashion_lsh.models.checkpoints import load_model
+from fashion_lsh.models.checkpoints import load_model, read_hyper_parameters
 from fashion_lsh.models.code_model import CodeModel
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.feature_cache import cache_features
 from fashion_lsh.models.item_codes import ItemCodeModel
 from fashion_lsh.runs.environment import environment
-from fashion_lsh.runs.run import Run
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import item_codes_page
 from fashion_lsh.studies.item_views import ItemSearch, encode_item_search
@@ -81,7 +80,8 @@ class ItemCodes:
             ValueError: a method cannot be created, or the data have no items and no images.
         """
         classifier = load_model(folder / "classifier.ckpt", _accelerator(model))
-        options = {"backbone": Run(folder).config["classifier"]["backbone"], "categories": classifier.categories,
+        backbone = read_hyper_parameters(folder / "classifier.ckpt")["backbone"]
+        options = {"backbone": backbone, "categories": classifier.categories,
                    "image_size": classifier.image_size, "margin": classifier.margin}  # fmt: skip
         wide = ItemCodeModel(bits=8, levels=True, **options).start_from(classifier).to(classifier.device)
         search = encode_item_search(wide, data)
@@ -96,7 +96,7 @@ class ItemCodes:
             rows += _rows(name, bits, found, items)
             log.info("%s, %d bits: item recall@10 in one list %.3f", name, bits, np.mean(
                 [each["hamming"].scores["item", ONE_LIST, "recall", 10] for each in found]))  # fmt: skip
-        return [{**row, "views": search.are_views, **environment(gpu=False)} for row in rows]
+        return [{**row, "items": "views" if search.are_views else "data", **environment(gpu=False)} for row in rows]
 
     def page(self, rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
         """Markdown page of the measured rows; no figures."""
@@ -159,7 +159,7 @@ def code_searches(model: CodeModel, search: ItemSearch, with_embedding: bool) ->
         name: Search(size, scope_scores(score, search, predicted, lists)) for name, (size, score) in methods.items()
     }
     accuracy = (predicted == search.query.categories).astype(float)
-    found["hamming"].scores["category", ONE_LIST, "accuracy", 0] = accuracy
+    found["hamming"].scores["category", ONE_LIST, "accuracy", 1] = accuracy
     return found
 
 
@@ -215,7 +215,7 @@ def _rows(method: str, bits: int, scores: Sequence[dict[str, Search]], items: np
             mean = paired_difference([np.zeros_like(each) for each in values], values, items)
             rows.append({
                 "method": method, "bits": bits, "bytes": by_seed[0].num_bytes, "search": search, "relevance": relevance,
-                "scope": scope, "metric": metric, "k": "all" if k == ALL and metric != "accuracy" else k or "",
+                "scope": scope, "metric": metric, "k": k or "all",
                 "value": mean.mean, "low": mean.low, "high": mean.high, "seeds": len(values), "queries": len(items),
             })  # fmt: skip
     return rows

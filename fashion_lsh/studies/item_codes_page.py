@@ -8,7 +8,7 @@ from fashion_lsh.report.phrases import markdown_table
 COLUMNS = (  # relevance, scope, metric, k
     ("item", "1 list", "recall", 1), ("item", "1 list", "recall", 10), ("item", "1 list", "map", "all"),
     ("item", "whole gallery", "recall", 10), ("category", "whole gallery", "map", "all"),
-    ("category", "1 list", "accuracy", ""),
+    ("category", "1 list", "accuracy", 1),
 )  # fmt: skip
 TITLES = (
     "method", "bits", "bytes", "search", "recall@1, list", "recall@10, list", "mAP, list", "recall@10, all",
@@ -29,12 +29,12 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
     seeds = max(row["seeds"] for row in rows)
     parts = [
         f"{rows[0]['queries']:,} queries; means over {seeds} seeds of the hash stage on the features of one "
-        "classifier, with 95 % intervals for new seeds and items. *list*: in the list of the predicted category; *all*: in the "
-        "whole gallery. Item recall and item mAP, except where the column says category.",
+        "classifier, with 95 % intervals for new seeds and items. *list*: in the list of the predicted category; "
+        "*all*: in the whole gallery. Item recall and item mAP, except where the column says category.",
     ]
     lines = [[str(part or "") for part in key] + [_cell(found.get(column)) for column in COLUMNS]
              for key, found in groups.items()]  # fmt: skip
-    return "\n\n".join([*([VIEWS] if rows[0]["views"] else []), *parts, markdown_table(lines, TITLES)]), {}
+    return "\n\n".join([*([VIEWS] if rows[0]["items"] == "views" else []), *parts, markdown_table(lines, TITLES)]), {}
 
 
 def _cell(row: Row | None) -> str:

@@ -168,21 +168,21 @@ class Identity:
 
 
 @pytest.mark.parametrize(
-    ("setting", "changes", "item_weight", "expected"),
+    ("setting", "changes", "needs_pairs", "expected"),
     [
-        ("auto", {}, 0.0, 1),
-        ("auto", {"jitter": 0.25}, 0.0, 1),
-        ("auto", {}, 0.5, 2),
-        ("auto", {"min_crop_area": 0.5}, 0.0, 0),
-        (3, {"min_crop_area": 0.5}, 0.0, 3),
-        (0, {}, 0.0, 0),
-        (1, {}, 0.5, 1),  # each item has two images
+        ("auto", {}, False, 1),
+        ("auto", {"jitter": 0.25}, False, 1),
+        ("auto", {}, True, 1),  # each item has two images
+        ("auto", {"min_crop_area": 0.5}, False, 0),
+        (3, {"min_crop_area": 0.5}, False, 3),
+        (0, {}, False, 0),
+        (1, {}, True, 1),
     ],
 )
 def test_number_of_views(
-    setting: Any, changes: dict[str, Any], item_weight: float, expected: int, make_data: MakeData
+    setting: Any, changes: dict[str, Any], needs_pairs: bool, expected: int, make_data: MakeData
 ) -> None:
-    assert cached_views(setting, make_data(**changes), item_weight) == expected
+    assert cached_views(setting, make_data(**changes), needs_pairs) == expected
 
 
 def test_own_augmentation_is_named_and_not_cached(make_data: MakeData, caplog: pytest.LogCaptureFixture) -> None:
@@ -196,5 +196,6 @@ def test_pairs_of_items_with_one_image_need_two_views(make_data: MakeData) -> No
     data = make_data()
     single = data.replace(items=np.arange(len(data.catalogue)))
     with pytest.raises(ValueError, match=r"backbone\.cached_views=1"):
-        cached_views(1, single, 0.5)
-    assert cached_views(2, single, 0.5) == 2
+        cached_views(1, single, True)
+    assert cached_views(2, single, True) == 2
+    assert cached_views("auto", single, True) == 2
