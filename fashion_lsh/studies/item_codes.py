@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +55,8 @@ class ItemCodes:
     """Comparison of codes on the features of one classifier; call the object to run the comparison.
 
     Attributes:
-        methods: hash stages by name, as `_target_` and arguments of a config `hash`.
+        methods: hash stages by name, as `_target_` and arguments of a config `hash`. A method with `prefixes: shorter`
+            is trained at the largest length alone; its other lengths are prefixes of that code.
         bits: code lengths.
         seeds: seeds of the training.
         views: number of augmented views of each training image.
@@ -89,13 +89,17 @@ class ItemCodes:
         items = search.query.items
         rows = [row for name, found in vector_searches(classifier, search).items()
                 for row in _rows(name, 0, [found], items)]  # fmt: skip
-        for (name, settings), bits in product(self.methods.items(), self.bits):
-            fits = [self._fit(classifier, data, settings, options, bits, seed, folder / "item_codes")
-                    for seed in self.seeds]  # fmt: skip
-            found = [code_searches(each, search, bits == self.bits[0]) for each in fits]
-            rows += _rows(name, bits, found, items)
-            log.info("%s, %d bits: item recall@10 in one list %.3f", name, bits, np.mean(
-                [each["hamming"].scores["item", ONE_LIST, "recall", 10] for each in found]))  # fmt: skip
+        for name, settings in self.methods.items():
+            is_nested = settings.get("prefixes") == "shorter"
+            for bits in [max(self.bits)] if is_nested else self.bits:
+                settings = settings | ({"prefixes": sorted(self.bits)[:-1]} if is_nested else {})
+                fits = [self._fit(classifier, data, settings, options, bits, seed, folder / "item_codes")
+                        for seed in self.seeds]  # fmt: skip
+                for length in self.bits if is_nested else [bits]:
+                    found = [code_searches(each, search, length) for each in fits]
+                    rows += _rows(name, length, found, items)
+                    recall = np.mean([each["hamming"].scores["item", ONE_LIST, "recall", 10] for each in found])
+                    log.info("%s, %d bits: item recall@10 in one list %.3f", name, length, recall)
         return [{**row, "items": "views" if search.are_views else "data", **environment(gpu=False)} for row in rows]
 
     def page(self, rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
@@ -132,8 +136,8 @@ def outputs(model: CodeModel, features: Tensor) -> tuple[np.ndarray, np.ndarray,
     )
 
 
-def code_searches(model: CodeModel, search: ItemSearch, with_embedding: bool) -> dict[str, Search]:
-    """Scores of one fit by search.
+def code_searches(model: CodeModel, search: ItemSearch, bits: int) -> dict[str, Search]:
+    """Scores of the first `bits` bits of the codes of one fit, by search.
 
     `hamming`: code against code. `asymmetric`: activations of the query against the code, by cosine (A. Gordo et al.:
     Asymmetric Distances for Binary Embeddings, TPAMI 2014). `activations`: activations against activations, by cosine.
@@ -142,19 +146,18 @@ def code_searches(model: CodeModel, search: ItemSearch, with_embedding: bool) ->
     (predicted, query, query_embedding), (lists, gallery, embedding) = (
         outputs(model, each.features) for each in (search.query, search.gallery)
     )
+    query, gallery, length = query[:, :bits], gallery[:, :bits], embedding.shape[1]
     signs = np.where(gallery > 0, 1, -1).astype(np.float32)
-    bits, length = query.shape[1], embedding.shape[1]
     methods: dict[str, tuple[int, Score]] = {
         "hamming": (code_bytes(bits), partial(score_codes, pack(query, 0.0), pack(gallery, 0.0))),
         "asymmetric": (code_bytes(bits), partial(score_embeddings, unit(query), unit(signs))),
         "activations": (2 * bits, partial(score_embeddings, unit(query), unit(gallery))),
     }
-    if with_embedding:
-        scale = np.abs(embedding).max() / 127
-        rounded = (np.round(embedding / scale) * scale).astype(np.float32)
-        half = embedding.astype(np.float16).astype(np.float32)
-        methods["embedding"] = (2 * length, partial(score_embeddings, query_embedding, half))
-        methods["embedding_int8"] = (length, partial(score_embeddings, query_embedding, rounded))
+    scale = np.abs(embedding).max() / 127
+    rounded = (np.round(embedding / scale) * scale).astype(np.float32)
+    half = embedding.astype(np.float16).astype(np.float32)
+    methods["embedding"] = (2 * length, partial(score_embeddings, query_embedding, half))
+    methods["embedding_int8"] = (length, partial(score_embeddings, query_embedding, rounded))
     found = {
         name: Search(size, scope_scores(score, search, predicted, lists)) for name, (size, score) in methods.items()
     }

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.train
 METHODS = {
     "lsh": {"_target_": "fashion_lsh.models.baselines.LSH", "embedding_dim": None},
     "item_lda": {"_target_": "fashion_lsh.models.item_codes.ItemLDA", "levels": True, "embedding_dim": None},
+    "nested": {"_target_": "fashion_lsh.training.item_head.ItemHead", "epochs": 1, "prefixes": "shorter",
+               "embedding_dim": None},
     "item_contrast": {"_target_": "fashion_lsh.training.item_head.ItemHead", "levels": True, "epochs": 2,
                       "embedding": "item_lda", "embedding_dim": 8, "projection": "linear"},
 }  # fmt: skip
@@ -54,6 +56,10 @@ def test_codes_are_compared_on_the_features_of_the_classifier(data: GarmentData,
     assert sizes["lsh", 12, "hamming"] == sizes["lsh", 12, "asymmetric"] == 2
     assert sizes["lsh", 12, "activations"] == 24
     assert (sizes["item_contrast", 8, "embedding"], sizes["item_contrast", 8, "embedding_int8"]) == (16, 8)
+    assert {(row["method"], row["bits"]) for row in rows if row["method"] == "nested"} == {
+        ("nested", 8),
+        ("nested", 12),
+    }
     text, figures = study.page(rows)
     assert not figures
     assert "| item_contrast " in text
