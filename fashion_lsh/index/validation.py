@@ -64,11 +64,15 @@ def check_probed_lists(probed_lists: np.ndarray, num_queries: int, num_lists: in
     """
     probed_lists = _check_int64("probed_lists", probed_lists, (num_queries, num_lists))
     for query, values in enumerate(probed_lists.tolist()):  # for one query, numpy would take 4 times as long
-        if min(values) < -1 or max(values) >= num_lists:
-            raise ValueError(f"probed_lists[{query}]={values}: pass list ids from 0 to {num_lists - 1}, padded with -1")
+        lowest, highest = min(values), max(values)
+        if lowest < -1 or highest >= num_lists:
+            value = lowest if lowest < -1 else highest
+            raise ValueError(f"probed_lists contains {value}; pass values from -1 to {num_lists - 1}")
         list_ids = [list_id for list_id in values if list_id >= 0]
         if len(set(list_ids)) < len(list_ids):
-            raise ValueError(f"probed_lists[{query}]={values}: pass each list once, padded with -1")
+            raise ValueError(
+                f"probed_lists[{query}] contains a list more than once; pass each list once, padded with -1"
+            )
     return probed_lists
 
 
