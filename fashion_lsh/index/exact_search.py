@@ -1,7 +1,7 @@
 """Exact Hamming search of one query in blocks of an array of codes: one scan, any number of ties.
 
-FAISS computes the distances. The smallest radius that contains k codes is estimated from a sample and then found by
-bisection, so that only the codes within the radius are sorted.
+FAISS computes the distances. A radius that contains k codes is estimated from a sample and then found by bisection, so
+that only the codes within the radius are sorted.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,8 @@ from fashion_lsh.index.hits import sort_keys
 from fashion_lsh.index.validation import ROW_BITS
 
 BLOCK = 2**16  # number of codes compared at once; their distances take 256 kB
-SAMPLE = 256  # number of distances that give a first estimate of the radius
+SAMPLE = 512  # number of distances that give a first estimate of the radius
+FEW = 256  # number of codes that are sorted in less time than it takes to narrow the radius
 
 Block = tuple[int, int]  # first position, position after the last
 
@@ -34,9 +35,15 @@ def hamming_distances(query: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def nearest_positions(distances: np.ndarray, k: int, limit: int) -> np.ndarray:
-    """Positions of the distances up to the k-th smallest, ties included, and up to `limit`.
+    """Positions of the distances up to a radius: the smallest that contains k, or one that contains at most FEW.
 
-    (n,) int distances -> (m,) int64 positions, ascending; m < k only if fewer than k distances are within `limit`.
+    Args:
+        distances: (n,) int.
+        k: number of distances to find.
+        limit: upper bound of the radius; if fewer than k distances are within it, it is the radius.
+
+    Returns:
+        (m,) int64, ascending.
     """
     if len(distances) <= k:
         return (distances <= limit).nonzero()[0]
@@ -45,10 +52,12 @@ def nearest_positions(distances: np.ndarray, k: int, limit: int) -> np.ndarray:
     low, high, is_near = 0, limit, None  # the radius lies between low and high; is_near: distances up to high
     while low < high or is_near is None:
         is_within = distances <= radius
-        has_k = np.count_nonzero(is_within) >= k
-        if has_k or radius == limit:
+        count = np.count_nonzero(is_within)
+        if count >= k or radius == limit:
             high, is_near = radius, is_within
-        low, radius = (low, radius - step) if has_k else (radius + 1, radius + step)
+        if k <= count <= FEW:
+            break
+        low, radius = (low, radius - step) if count >= k else (radius + 1, radius + step)
         step *= 2
         if not low <= radius < high:
             radius = (low + high) // 2
@@ -75,9 +84,10 @@ def nearest_keys(
     for start, stop in split_blocks(slices):
         distances = hamming_distances(query, codes[start:stop])
         positions = nearest_positions(distances, k, limit)
-        nearest = np.concatenate([nearest, sort_keys(distances[positions], rows[start:stop][positions])])
-        nearest.sort()
-        nearest = nearest[:k]
+        keys = sort_keys(distances[positions], rows[start:stop][positions])
+        keys = np.concatenate([nearest, keys]) if len(nearest) else keys
+        keys.sort()
+        nearest = keys[:k]
         if len(nearest) == k:
             limit = int(nearest[-1]) >> ROW_BITS
     return nearest

@@ -38,8 +38,8 @@ def faiss_threads(num_threads: int) -> Iterator[None]:
 class HashIndex(InvertedListIndex):
     """Index of packed codes.  Vectors are codes, (n, ⌈bits/8⌉) uint8; distances are Hamming distances in bits.
 
-    `search` is exact by (distance, row): it compares each query once with each code of the probed lists, and its hits do
-    not depend on the other queries of the batch. Codes are stored list after list, `stored_code_bytes(bits)` bytes each.
+    `search` is exact by (distance, row): it compares each query once with each code of the probed lists, and its hits
+    do not depend on the other queries of a batch. Codes are stored list after list, in `stored_code_bytes(bits)` bytes.
 
     Args:
         bits: code length.

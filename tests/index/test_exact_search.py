@@ -37,16 +37,28 @@ def test_distances_of_codes_of_any_size(seed: int, num_codes: int, size: int) ->
     assert hamming_distances(query, ~query).tolist() == [8 * size]
 
 
-@given(st.lists(st.integers(0, 70), max_size=60), st.integers(1, 80), st.integers(0, 80), st.integers(1, 20))
+@given(
+    st.lists(st.integers(0, 70), max_size=60),
+    st.integers(1, 80),
+    st.integers(0, 80),
+    st.integers(1, 20),
+    st.integers(0, 40),
+)
 @settings(max_examples=200, deadline=None)
-def test_nearest_positions_are_all_up_to_the_kth_distance(values: list[int], k: int, limit: int, sample: int) -> None:
+def test_nearest_positions_are_all_up_to_the_kth_distance(
+    values: list[int], k: int, limit: int, sample: int, few: int
+) -> None:
     distances = np.array(values, dtype=np.int32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact_search, "SAMPLE", sample)
-        positions = nearest_positions(distances, k, limit)
+        patch.setattr(exact_search, "FEW", few)
+        positions = nearest_positions(distances, k, limit).tolist()
     kth_distance = sorted(values)[k - 1] if len(values) > k else max(values, default=0)
-    expected = [position for position, value in enumerate(values) if value <= min(kth_distance, limit)]
-    assert positions.tolist() == expected
+    nearest = [position for position, value in enumerate(values) if value <= min(kth_distance, limit)]
+    assert set(nearest) <= set(positions)
+    assert positions == sorted(positions)
+    assert all(values[position] <= limit for position in positions)
+    assert len(positions) <= max(len(nearest), few)
 
 
 @given(seeds, st.integers(1, 40), st.integers(0, 90), st.integers(1, 100), st.integers(1, 30), st.data())
@@ -63,6 +75,7 @@ def test_search_equals_plain_search(
     query = random_codes(seed + 1, 1, size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact_search, "BLOCK", block)
+        patch.setattr(exact_search, "FEW", 5)
         keys = nearest_keys(query, codes, rows, slices, k, 8 * size)
     assert np.array_equal(keys, plain_search(query, codes, rows, slices, k))
 
