@@ -12,7 +12,7 @@ import numpy as np
 from fashion_lsh.index.hits import sort_keys
 from fashion_lsh.index.validation import ROW_BITS
 
-BLOCK = 2**16  # number of codes compared at once; their distances take 256 kB
+BLOCK = 2**17  # number of codes compared at once; their distances take 512 kB
 SAMPLE = 512  # number of distances that give a first estimate of the radius
 FEW = 256  # number of codes that are sorted in less time than it takes to narrow the radius
 
@@ -49,8 +49,8 @@ def nearest_positions(distances: np.ndarray, k: int, limit: int) -> np.ndarray:
         return (distances <= limit).nonzero()[0]
     sample = np.sort(distances[:SAMPLE])
     radius, step = min(int(sample[k * len(sample) // len(distances)]), limit), 1
-    low, high, is_near = 0, limit, None  # the radius lies between low and high; is_near: distances up to high
-    while low < high or is_near is None:
+    low, high, is_near = 0, limit, np.empty(0, dtype=bool)  # the smallest radius is low to high; is_near: up to high
+    while low < high or not len(is_near):
         is_within = distances <= radius
         count = np.count_nonzero(is_within)
         if count >= k or radius == limit:
