@@ -1,4 +1,4 @@
-"""Every benchmark can be imported; those of head training and of decoding run on few rows."""
+"""Every benchmark can be imported; those of head training, decoding and search in lists run on few rows."""
 
 from importlib import import_module
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import head_training, loading
+from benchmarks import head_training, list_search, loading
 
 BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("[!_]*.py"))
 
@@ -23,6 +23,19 @@ def test_both_decoders_give_the_same_crops(box: np.ndarray | None) -> None:
     assert ours.shape == (224, 224, 3)
     assert abs(ours - pil).max() <= 1
     assert loading.decode_rate(photos, box, loading.decode) > 0
+
+
+@pytest.mark.parametrize("k", [1, 40, 300])
+def test_search_in_one_list_by_numpy_equals_that_of_the_index(k: int) -> None:
+    index, codes, lists = list_search.build_index(9000)
+    queries, one_list, _ = list_search.make_queries()
+    list_search.check_hits(index, codes, lists, queries, one_list)
+    rows = np.flatnonzero(lists == one_list[0, 0])
+    words = codes[rows].view(np.uint64)[:, 0]
+    nearest, distances = list_search.nearest_in_list(words, rows, queries.view(np.uint64)[0, 0], k)
+    hits = index.search(queries[:1], one_list[:1], k)
+    assert np.array_equal(hits.rows[0], nearest)
+    assert np.array_equal(hits.distances[0], distances)
 
 
 @pytest.mark.train

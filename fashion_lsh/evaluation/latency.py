@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from fashion_lsh.index.inverted_lists import faiss_threads
+from fashion_lsh.index.indexes import faiss_threads
 
 NUM_WARM_UP = 20  # number of untimed queries before the timed queries
 BOOTSTRAP_SAMPLES = 1000

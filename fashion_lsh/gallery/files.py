@@ -18,9 +18,9 @@ from fashion_lsh.gallery.embeddings import Embeddings
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.io.files import atomic_write, checksum
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
-SUFFIXES = {"index": "faiss", "catalogue": "parquet", "embeddings": "npy"}
+SUFFIXES = {"index": "bin", "catalogue": "parquet", "embeddings": "npy"}
 
 REBUILD_HINT = "to rebuild the gallery of the run without the added images, use `fashion-lsh gallery build RUN`"
 

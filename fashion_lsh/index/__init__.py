@@ -1,1 +1,1 @@
-"""Binary codes, distances, and exact search in inverted lists with FAISS."""
+"""Binary codes, distances, and exact search in inverted lists."""

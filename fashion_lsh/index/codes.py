@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# Code sizes in bytes with a specialised FAISS loop, which is 3 to 4 times as fast as the generic loop.
+FAST_CODE_SIZES = (4, 8, 16, 20, 32)
+
 
 def code_bytes(bits: int) -> int:
     """Size of a packed code in bytes: ⌈bits/8⌉.
@@ -55,9 +58,22 @@ def check_codes(codes: np.ndarray, bits: int) -> None:
             f"pass (B, {code_bytes(bits)}) uint8 codes of {bits} bits, made by pack"
         )
     if bits % 8:
-        is_padding_set = codes[:, -1] >> (bits % 8) != 0
-        if is_padding_set.any():
+        invalid = np.flatnonzero(codes[:, -1] >> (bits % 8))
+        if len(invalid):
             raise ValueError(
-                f"codes[{int(is_padding_set.argmax())}] has padding bits set beyond its {bits} bits; "
-                "pass codes made by pack"
+                f"codes[{invalid[0]}] has padding bits set beyond its {bits} bits; pass codes made by pack"
             )
+
+
+def stored_code_bytes(bits: int) -> int:
+    """Size of a stored, zero-padded code in bytes: the next of FAST_CODE_SIZES, or above 32 bytes a multiple of 8."""
+    return next((size for size in FAST_CODE_SIZES if code_bytes(bits) <= size), -(-bits // 64) * 8)
+
+
+def pad_codes(codes: np.ndarray, size: int) -> np.ndarray:
+    """Zero-pad codes.  codes (B, W) uint8 -> (B, size) uint8, contiguous; no copy if they have this size already."""
+    if codes.shape[1] == size:
+        return np.ascontiguousarray(codes)
+    padded = np.zeros((len(codes), size), dtype=np.uint8)
+    padded[:, : codes.shape[1]] = codes
+    return padded

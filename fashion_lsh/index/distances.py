@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fashion_lsh.index.codes import pad_codes
+
 BLOCK = 2**22  # number of code pairs compared at once; the temporary arrays then take about 50 MB
 
 
@@ -33,8 +35,7 @@ def hamming(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 def _words(codes: np.ndarray) -> np.ndarray:
     """View zero-padded codes as 64-bit words.  (B, W) uint8 -> (⌈W/8⌉, B) uint64."""
-    padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 8)))
-    return np.ascontiguousarray(np.ascontiguousarray(padded).view(np.uint64).T)
+    return np.ascontiguousarray(pad_codes(codes, -(-codes.shape[1] // 8) * 8).view(np.uint64).T)
 
 
 def euclidean(queries: np.ndarray, candidate_embeddings: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ import numpy as np
 
 from fashion_lsh.index.validation import MAX_ROW, ROW_BITS
 
+NO_HIT = np.int64(2**63 - 1)  # sort key that pads `Hits.from_keys`; it is sorted last
+
 
 @dataclass(frozen=True, eq=False)
 class Hits:
@@ -31,22 +33,11 @@ class Hits:
         return cls(np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)).pad(k)
 
     @classmethod
-    def from_integers(cls, rows: np.ndarray, distances: np.ndarray) -> "Hits":
-        """Sort hits with integer distances by (distance, row).
-
-        rows (Q, K) int64 and distances (Q, K) int32, in any order -> (Q, K) hits. This is faster than
-        `nearest`, because distance and row are sorted as one integer. Rows must be below 2^40.
-        """
-        keys = distances.astype(np.int64)
-        keys <<= ROW_BITS
-        keys |= rows
-        keys = keys.view(np.uint64)  # the key of row -1 is -1, which sorts last as an unsigned integer
-        keys.sort(axis=1)
-        signed_keys = keys.view(np.int64)
-        distances = (signed_keys >> ROW_BITS).astype(np.float32)
-        rows = signed_keys & MAX_ROW
-        is_padding = signed_keys < 0
-        if is_padding.any():
+    def from_keys(cls, keys: np.ndarray) -> "Hits":
+        """Convert the sort keys of distances and rows, ascending and padded with NO_HIT.  (Q, K) int64 -> (Q, K)."""
+        rows, distances = keys & MAX_ROW, (keys >> ROW_BITS).astype(np.float32)
+        if np.count_nonzero(keys[:, -1:] == NO_HIT):
+            is_padding = keys == NO_HIT
             rows[is_padding], distances[is_padding] = -1, np.inf
         return cls(rows, distances)
 
@@ -92,6 +83,11 @@ class Hits:
         _raise_where((rows == -1) != np.isinf(distances), "row -1 without distance inf, or the reverse")
         ordered = np.sort(rows, axis=1)
         _raise_where((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0), "a duplicate row")
+
+
+def sort_keys(numbers: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Combine numbers, 0 to 2^23 - 1, and rows into integers that sort by (number, row).  (n,) int -> (n,) int64."""
+    return numbers.astype(np.int64) << ROW_BITS | rows
 
 
 def _raise_where(is_invalid: np.ndarray, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""Validate arguments before FAISS is called."""
+"""Validate the arguments of an index."""
 
 import numpy as np
 
@@ -50,13 +50,11 @@ def check_indexed(rows: np.ndarray, indexed_rows: np.ndarray) -> None:
 
 def check_integers(name: str, values: np.ndarray, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
     """Validate int64 values of `shape` from `low` to `high`; return them C-contiguous.  Raises ValueError."""
-    values = np.asarray(values)
-    if values.dtype != np.int64 or values.shape != shape:
-        raise ValueError(f"{name} has shape {values.shape} and dtype {values.dtype}; pass {shape} int64")
+    values = _check_int64(name, values, shape)
     is_out_of_range = (values < low) | (values > high)
     if is_out_of_range.any():
         raise ValueError(f"{name} contains {values[is_out_of_range][0]}; pass values from {low} to {high}")
-    return np.ascontiguousarray(values)
+    return values
 
 
 def check_probed_lists(probed_lists: np.ndarray, num_queries: int, num_lists: int) -> np.ndarray:
@@ -64,12 +62,23 @@ def check_probed_lists(probed_lists: np.ndarray, num_queries: int, num_lists: in
 
     Returns the lists C-contiguous.  Raises ValueError.
     """
-    probed_lists = check_integers("probed_lists", probed_lists, (num_queries, num_lists), -1, num_lists - 1)
-    if num_lists < 2:
-        return probed_lists
-    ordered = np.sort(probed_lists, axis=1)
-    is_repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-    if is_repeated.any():
-        query = int(is_repeated.any(axis=1).argmax())
-        raise ValueError(f"probed_lists[{query}] contains a list more than once; pass each list once, padded with -1")
+    probed_lists = _check_int64("probed_lists", probed_lists, (num_queries, num_lists))
+    for query, values in enumerate(probed_lists.tolist()):  # for one query, numpy would take 4 times as long
+        lowest, highest = min(values), max(values)
+        if lowest < -1 or highest >= num_lists:
+            value = lowest if lowest < -1 else highest
+            raise ValueError(f"probed_lists contains {value}; pass values from -1 to {num_lists - 1}")
+        list_ids = [list_id for list_id in values if list_id >= 0]
+        if len(set(list_ids)) < len(list_ids):
+            raise ValueError(
+                f"probed_lists[{query}] contains a list more than once; pass each list once, padded with -1"
+            )
     return probed_lists
+
+
+def _check_int64(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Check dtype and shape; return the values C-contiguous.  Raises ValueError."""
+    values = np.asarray(values)
+    if values.dtype != np.int64 or values.shape != shape:
+        raise ValueError(f"{name} has shape {values.shape} and dtype {values.dtype}; pass {shape} int64")
+    return np.ascontiguousarray(values)

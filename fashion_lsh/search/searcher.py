@@ -74,7 +74,7 @@ class Searcher:
         codes, index = self._codes_and_index(queries)
         match self.policy.distance:
             case "hamming":
-                return self.gallery.to_catalogue_rows(index.search_exact(codes, probed_lists, k))
+                return self.gallery.to_catalogue_rows(index.search(codes, probed_lists, k))
             case "rerank":
                 return self.rerank(queries, self.candidates(queries, probed_lists, k), k)
         encoded_queries = zip(codes, queries.embeddings, probed_lists, strict=True)
@@ -90,7 +90,7 @@ class Searcher:
         codes, index = self._codes_and_index(queries)
         num_candidates = self.policy.num_candidates(self.num_probed_rows(probed_lists), k)
         most = max(k, min(int(num_candidates.max(initial=k)), len(index)))
-        hits = index.search_exact(codes, probed_lists, most)
+        hits = index.search(codes, probed_lists, most)
         is_padding = np.arange(hits.rows.shape[1]) >= num_candidates[:, None]
         return Hits(np.where(is_padding, -1, hits.rows), np.where(is_padding, np.float32(np.inf), hits.distances))
 

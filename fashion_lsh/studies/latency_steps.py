@@ -63,11 +63,11 @@ def time_steps(searcher: Searcher, queries: Encoded, timed_rows: np.ndarray) -> 
             "set search=rerank search.rerank_k=1000"
         )
     lists = searcher.policy.select_lists(queries.probabilities)
-    candidates = index.search_exact(codes[timed_rows], lists[timed_rows], max(MAX_HITS, rerank_k))
+    candidates = index.search(codes[timed_rows], lists[timed_rows], max(MAX_HITS, rerank_k))
     times = time_interleaved(
         {
             "category": lambda query: searcher.policy.select_lists(queries.at(timed_rows[query]).probabilities),
-            "hamming": lambda query: index.search_exact(
+            "hamming": lambda query: index.search(
                 codes[[timed_rows[query]]], lists[[timed_rows[query]]], max(MAX_HITS, rerank_k)
             ),
             "rerank": lambda query: rerank(

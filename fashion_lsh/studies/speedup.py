@@ -16,7 +16,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.evaluation.latency import single_thread
 from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split
-from fashion_lsh.index.indexes import stored_code_bytes
+from fashion_lsh.index.codes import stored_code_bytes
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.runs.environment import environment

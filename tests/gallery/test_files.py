@@ -213,19 +213,19 @@ def test_gallery_is_reread_if_a_file_is_replaced_while_opening(
     assert len(Gallery.open(tmp_path, FINGERPRINT).embeddings.segments) == 2
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 3}'])
+@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"format": 4}'])
 def test_invalid_manifest_is_rejected(content: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(ValueError, match=r"manifest\.json"):
         Gallery.open(tmp_path, FINGERPRINT)
 
 
-@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("version", [3, 5])
 def test_another_format_version_is_rejected(version: int, tmp_path: Path) -> None:
     build_gallery().save(tmp_path)
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
-    with pytest.raises(ValueError, match=rf"manifest\.json: format={version}, .*format 3"):
+    with pytest.raises(ValueError, match=rf"manifest\.json: format={version}, .*format 4"):
         Gallery.open(tmp_path, FINGERPRINT)
     build_gallery(seed=1).save(tmp_path)
     assert galleries_are_equal(Gallery.open(tmp_path, FINGERPRINT, verify_embeddings=True), build_gallery(seed=1))
@@ -257,9 +257,9 @@ def test_save_removes_files_of_the_old_gallery(tmp_path: Path) -> None:
     build_gallery(None, num_rows=30, seed=1).save(tmp_path)
     old_names = file_names(tmp_path)
     for name in (
-        "index-draft.faiss",
+        "index-draft.bin",
         "embeddings-draft.npy",
-        ".index-draft.faiss.0a1b.part",
+        ".index-draft.bin.0a1b.part",
         ".manifest.json.2c.part",
     ):
         (tmp_path / name).write_text("half")  # left by a killed save

@@ -108,9 +108,9 @@ def index_and_dataset(index_class: type[Any], seed: int = 0, **sizes: int) -> tu
 
 
 def exact_search(index: InvertedListIndex, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-    """Search with ties broken by the lowest row: `search_exact`, or search for all rows, truncated to k."""
+    """Search with ties broken by the lowest row: as HashIndex does, or search for all rows, truncated to k."""
     if isinstance(index, HashIndex):
-        return index.search_exact(queries, probed_lists, k)
+        return index.search(queries, probed_lists, k)
     return index.search(queries, probed_lists, max(k, len(index))).top(k)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.index.hits import Hits
+from fashion_lsh.index.hits import NO_HIT, Hits, sort_keys
 from fashion_lsh.index.validation import MAX_ROW
 
 INF = float("inf")
@@ -62,13 +62,13 @@ def test_nearest_sorts_by_distance_then_row_truncates_and_pads() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 12), st.sampled_from([20, MAX_ROW]))
-def test_from_integers_equals_nearest(seed: int, num_queries: int, num_hits: int, max_row: int) -> None:
+def test_from_keys_equals_nearest(seed: int, num_queries: int, num_hits: int, max_row: int) -> None:
     rng = np.random.default_rng(seed)
     rows = max_row - rng.permuted(np.tile(np.arange(20), (num_queries, 1)), axis=1)[:, :num_hits]
     distances = rng.integers(0, 5, rows.shape, dtype=np.int32)
     is_padding = rng.random(rows.shape) < 0.3
-    rows, distances = np.where(is_padding, -1, rows), np.where(is_padding, np.int32(2**31 - 1), distances)
-    actual, expected = Hits.from_integers(rows, distances), Hits.nearest(rows, distances, num_hits)
+    keys = np.sort(np.where(is_padding, NO_HIT, sort_keys(distances, rows)), axis=1)
+    actual, expected = Hits.from_keys(keys), Hits.nearest(np.where(is_padding, -1, rows), distances, num_hits)
     actual.check()
     assert np.array_equal(actual.rows, expected.rows)
     assert np.array_equal(actual.distances, expected.distances)

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fashion_lsh.index.codes import pack
+from fashion_lsh.index.codes import pack, stored_code_bytes
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.index.indexes import FloatIndex, HashIndex, stored_code_bytes
-from fashion_lsh.index.inverted_lists import faiss_threads
+from fashion_lsh.index.indexes import FloatIndex, HashIndex, faiss_threads
 from fashion_lsh.index.validation import MAX_ROW
 from tests.index.factories import (
     SyntheticDataset,
@@ -31,8 +30,7 @@ seeds = st.integers(0, 2**32 - 1)
 def test_hash_index_equals_brute_force(seed: int, bits: int, num_rows: int, k: int) -> None:
     dataset = synthetic_dataset(seed, bits, num_rows)
     index = dataset.add_to(HashIndex(bits, 5), num_batches=3)
-    assert_same_hits(index.search_exact(dataset.queries, dataset.probed_lists, k), dataset.expected(k))
-    assert_hits_equal_up_to_ties(index.search(dataset.queries, dataset.probed_lists, k), dataset.expected(num_rows + k))
+    assert_same_hits(index.search(dataset.queries, dataset.probed_lists, k), dataset.expected(k))
 
 
 @given(seeds, st.integers(1, 300), st.integers(0, 60), st.integers(0, 302))
@@ -67,7 +65,7 @@ def test_ties_are_broken_by_lowest_row() -> None:
     rows = np.random.default_rng(0).permutation(3000)
     index = HashIndex(64, 30)
     index.add(np.zeros((3000, 8), np.uint8), rows % 30, rows)
-    hits = index.search_exact(np.zeros((2, 8), np.uint8), np.tile(np.arange(30), (2, 1)), 10)
+    hits = index.search(np.zeros((2, 8), np.uint8), np.tile(np.arange(30), (2, 1)), 10)
     assert hits.rows.tolist() == [list(range(10))] * 2
     assert not hits.distances.any()
 
@@ -77,7 +75,7 @@ def test_largest_row_numbers_are_found(bits: int) -> None:
     rows, codes = np.array([MAX_ROW, MAX_ROW - 1, 0]), pack(np.array([[0.0], [0.0], [1.0]]).repeat(bits, axis=1))
     index = HashIndex(bits, 1)
     index.add(codes, np.zeros(3, np.int64), rows)
-    hits = index.search_exact(codes[:1], np.zeros((1, 1), np.int64), 3)
+    hits = index.search(codes[:1], np.zeros((1, 1), np.int64), 3)
     assert hits.rows.tolist() == [[MAX_ROW - 1, MAX_ROW, 0]]
     assert hits.distances.tolist() == [[0, 0, bits]]
 
@@ -90,8 +88,8 @@ def test_search_is_invariant_under_xor(seed: int, bits: int) -> None:
     masked = SyntheticDataset(
         dataset.vectors ^ mask, dataset.list_ids, dataset.rows, dataset.queries ^ mask, dataset.probed_lists
     )
-    expected = dataset.add_to(HashIndex(bits, 5)).search_exact(dataset.queries, dataset.probed_lists, 7)
-    assert_same_hits(masked.add_to(HashIndex(bits, 5)).search_exact(masked.queries, masked.probed_lists, 7), expected)
+    expected = dataset.add_to(HashIndex(bits, 5)).search(dataset.queries, dataset.probed_lists, 7)
+    assert_same_hits(masked.add_to(HashIndex(bits, 5)).search(masked.queries, masked.probed_lists, 7), expected)
 
 
 @both_index_classes

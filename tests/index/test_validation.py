@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 
-from fashion_lsh.index import indexes, inverted_lists
+from fashion_lsh.index import indexes
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.index.validation import MAX_ROW
 from tests.index.factories import both_index_classes
@@ -32,11 +33,11 @@ def raises_before_faiss(pattern: str) -> Iterator[None]:
     def fail(*_: object) -> None:
         pytest.fail("FAISS was called")
 
-    names = ("add_preassigned", "search_preassigned", "range_search_preassigned")
+    names = ("add_preassigned", "search_preassigned")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match=pattern):  # noqa: PT012
-        for module in (indexes, inverted_lists):
-            patch.setattr(module, "preassigned", SimpleNamespace(**dict.fromkeys(names, fail)))
-        patch.setattr(inverted_lists.faiss, "IDSelectorBatch", fail)
+        patch.setattr(indexes, "preassigned", SimpleNamespace(**dict.fromkeys(names, fail)))
+        patch.setattr(faiss, "IDSelectorBatch", fail)
+        patch.setattr(faiss, "hammings", fail)
         yield
 
 
@@ -96,9 +97,7 @@ def test_rejected_removal_does_not_change_the_index(index_class: type[Any], rows
     assert index.contents()[0].tolist() == [3, 4]
 
 
-@pytest.mark.parametrize(
-    ("index_class", "search"), [(HashIndex, "search"), (HashIndex, "search_exact"), (FloatIndex, "search")]
-)
+@both_index_classes
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -109,12 +108,10 @@ def test_rejected_removal_does_not_change_the_index(index_class: type[Any], rows
         ({"queries": np.zeros((2, 12))}, r"\(2, 12\) .*float64"),
     ],
 )
-def test_search_rejects_invalid_arguments(
-    index_class: type[Any], search: str, change: dict[str, Any], message: str
-) -> None:
+def test_search_rejects_invalid_arguments(index_class: type[Any], change: dict[str, Any], message: str) -> None:
     index, queries = two_row_index(index_class)
     with raises_before_faiss(message):
-        getattr(index, search)(**{"queries": queries, "probed_lists": np.full((2, 5), -1), "k": 1, **change})
+        index.search(**{"queries": queries, "probed_lists": np.full((2, 5), -1), "k": 1, **change})
 
 
 @pytest.mark.parametrize(

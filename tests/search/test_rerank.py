@@ -203,6 +203,6 @@ def test_reranking_all_rows_is_exhaustive_euclidean_search() -> None:
     hash_index, float_index = HashIndex(12, 5), FloatIndex(12, 5)
     hash_index.add(codes.vectors, codes.list_ids, rows)
     float_index.add(embeddings.vectors, embeddings.list_ids, rows)
-    candidates = hash_index.search_exact(codes.queries, all_lists(codes), 60)
+    candidates = hash_index.search(codes.queries, all_lists(codes), 60)
     reranked = rerank(embeddings.queries, candidates, embeddings.vectors, 60)
     assert_same_hits(reranked, float_index.search(embeddings.queries, all_lists(embeddings), 60))

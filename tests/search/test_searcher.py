@@ -16,7 +16,7 @@ from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.images import ImageError
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
-from fashion_lsh.index.inverted_lists import faiss_threads
+from fashion_lsh.index.indexes import faiss_threads
 from fashion_lsh.models.encoding import Encoded, Model, encode
 from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher

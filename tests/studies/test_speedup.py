@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.index.indexes import FloatIndex, HashIndex, stored_code_bytes
+from fashion_lsh.index.codes import stored_code_bytes
+from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import speedup as module
