@@ -75,7 +75,7 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
     if components.hash_head:
         model = run.fit(components.hash_head.start_from(model), data)
     query, indexed = (encode_split(model, data, split, processes=processes) for split in ("query", "gallery"))
-    gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
+    gallery = Gallery.build(model, indexed.encoded, indexed.catalogue, components.config["gallery"]["embeddings"])
     gallery.save(run.gallery_folder)
     searcher, crop = Searcher(model, gallery, components.policy), components.config["crop"]
     evaluation = evaluate_run(

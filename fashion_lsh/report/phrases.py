@@ -58,18 +58,17 @@ def describe_search(policy: SearchPolicy) -> str:
         if 0 < policy.rerank_k < 1
         else f"the best {policy.rerank_k}"
     )
-    order = (
-        f"by {type(policy.own_reranker).__name__}"
-        if policy.own_reranker
-        else "by Euclidean distance between embeddings"
-    )
+    asymmetric = "asymmetric distance between activations of the query and codes"
+    order = "Euclidean distance between embeddings" if policy.rerank_by == "euclidean" else asymmetric
+    order = type(policy.own_reranker).__name__ if policy.own_reranker else order
     descriptions = {
         "hamming": "Hamming distance between codes",
         "euclidean": "exact Euclidean distance between embeddings",
-        "rerank": f"{candidates} by Hamming distance, re-ranked {order}",
+        "rerank": f"{candidates} by Hamming distance, re-ranked by {order}",
         "tie_break": "Hamming distance between codes, ties ordered by Euclidean distance between embeddings",
         "weighted": f"weighted sum of relative Hamming (weight {policy.alpha:g}) and Euclidean distance between "
         "embeddings",
+        "asymmetric": asymmetric,
     }
     threshold = f"{policy.min_confidence * 100:g} %"
     fallback = (
