@@ -15,6 +15,8 @@ METHODS = {  # baselines of every score table
     "lsh": "As method code, with as many bits from random hyperplanes through the mean embedding (LSH).",
     "pca": "As method code, with as many bits from principal axes of the embeddings in a random rotation.",
     "itq": "As method code, with as many bits from iterative quantisation of the embeddings (ITQ).",
+    "rabitq": "RaBitQ, float queries: one bit for each of as many principal axes of the embeddings, and 8 bytes more.",
+    "int8": "Euclidean distance between float embeddings and embeddings with one byte per dimension.",
     "predicted_category": "No codes: garments of the same predicted category first, in random order.",
     "colour_histogram": "No network: Hellinger distance between colour histograms of the crops, 4 × 4 × 4 bins.",
     "raw_pixels": "No network: Euclidean distance between the crops, averaged to 8 × 8 pixels.",

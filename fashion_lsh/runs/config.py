@@ -87,8 +87,8 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
 
 
 GROUPS = {  # top-level keys that are not in SCHEMA
-    "backbone", "classifier", "crop", "data", "detector", "evaluation", "experiment", "gallery", "hash", "logger", "optim",
-    "page", "rates", "run", "scenes", "search", "split", "study", "sweep", "trainer", "trust",
+    "backbone", "classifier", "crop", "data", "detector", "evaluation", "experiment", "gallery", "hash", "logger",
+    "optim", "page", "rates", "run", "scenes", "search", "split", "study", "sweep", "trainer", "trust",
 }  # fmt: skip
 INTERPOLATED = {  # keys of these groups that other groups interpolate, and whose constructors validate them
     "backbone": {"name"},
