@@ -33,7 +33,7 @@ def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, cutof
 
     Ties of Hamming distances count by their expectation: all tied rows with `hamming`, and with `rerank` the rows that
     are tied at the largest Hamming distance of the candidates. Ties of the asymmetric distance, which equal codes have,
-    count by their expectation, too. Other distances are scored by their hits.
+    count by their expectation, too, but not after re-ranking. Other distances are scored by their hits.
 
     Args:
         searcher: model, gallery and policy.
