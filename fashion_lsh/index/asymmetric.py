@@ -9,7 +9,10 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import HashIndex
 from fashion_lsh.index.validation import check_positive, check_probed_lists
 
-BLOCK = 2**14  # number of rows whose sums are computed at once, so that the sums stay in the cache
+BLOCK = 2**13  # number of rows whose sums are computed at once, so that the sums stay in the cache
+ROUNDING = 1e-6  # two squared distances, 0..4, that differ by more are different float32 distances
+# Bit i of a byte as -1 or 1: (256, 8) float64.
+BYTE_SIGNS = 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little") - 1
 
 
 class QueryTables:
@@ -31,23 +34,28 @@ class QueryTables:
     def __init__(self, query: np.ndarray) -> None:
         weights = np.zeros((code_bytes(len(query)), 8))
         weights.ravel()[: len(query)] = query  # padding bits have the weight 0
-        tables = np.zeros((len(weights), 1))
-        for weight in weights.T[:, :, None]:  # bit i is bit i of the index
-            tables = np.concatenate([tables - weight, tables + weight], axis=1)
-        self.tables = tables  # (W, 256) float64
+        self.tables = weights @ BYTE_SIGNS.T  # (W, 256) float64
         norm = np.sqrt((weights**2).sum() * len(query))
         self.scale = 2 / norm if norm else 0.0
 
-    def distances(self, columns: np.ndarray) -> np.ndarray:
-        """Distance to n codes.  Bytes of the codes, (W, n) uint8, one contiguous row per byte -> (n,) float32."""
-        distances = np.empty(columns.shape[1], dtype=np.float32)
+    def products(self, columns: np.ndarray) -> np.ndarray:
+        """Inner products ⟨w, s⟩ with n codes, given as W contiguous rows of bytes.  (W, n) uint8 -> (n,) float64."""
+        products = np.zeros(columns.shape[1])
         for start in range(0, columns.shape[1], BLOCK):
-            block = columns[:, start : start + BLOCK]
-            sums, terms = np.zeros((2, block.shape[1]))
+            sums, block = products[start : start + BLOCK], columns[:, start : start + BLOCK]
+            terms = np.empty_like(sums)
             for table, column in zip(self.tables, block, strict=True):
                 sums += table.take(column, out=terms, mode="clip")  # "clip" is faster, and no index is out of range
-            distances[start : start + BLOCK] = np.sqrt(np.maximum(2 - self.scale * sums, 0))
-        return distances
+        return products
+
+    def distances(self, products: np.ndarray) -> np.ndarray:
+        """Distances of inner products.  (n,) float64 -> (n,) float32."""
+        return np.sqrt(np.maximum(2 - self.scale * products, 0)).astype(np.float32)
+
+    def min_product(self, products: np.ndarray, k: int) -> float:
+        """Lower bound of the inner products of the k smallest distances, ties included.  (n,) float64, k at most n."""
+        kth_product = np.partition(products, len(products) - k)[len(products) - k]
+        return float(kth_product - ROUNDING / self.scale) if self.scale else -np.inf
 
 
 class CodeLists:
@@ -116,22 +124,26 @@ class CodeLists:
         distances = np.full(candidates.rows.shape, np.inf, dtype=np.float32)
         for query, rows, row_distances in zip(queries, candidates.rows, distances, strict=True):
             is_row = rows >= 0
-            row_distances[is_row] = QueryTables(query).distances(self.columns[:, self._positions(rows[is_row])])
+            tables, columns = QueryTables(query), self.columns[:, self._positions(rows[is_row])]
+            row_distances[is_row] = tables.distances(tables.products(columns))
         return Hits.nearest(candidates.rows, distances, k)
 
     def _search(self, query: np.ndarray, list_ids: np.ndarray, k: int) -> Hits:
         """Search one query, (bits,) float, in the given lists: (1, k) hits."""
-        tables = QueryTables(query)
-        starts = np.append(0, self._ends)
-        slices = [slice(starts[list_id], starts[list_id + 1]) for list_id in list_ids]
-        rows = np.concatenate([self.rows[:0], *(self.rows[part] for part in slices)])
-        distances = np.concatenate(
-            [np.empty(0, np.float32), *(tables.distances(self.columns[:, part]) for part in slices)]
-        )
-        if k < len(rows):
-            is_near = distances <= np.partition(distances, k - 1)[k - 1]
-            rows, distances = rows[is_near], distances[is_near]
-        return Hits.nearest(rows[None], distances[None], k)
+        tables, starts = QueryTables(query), np.append(0, self._ends)
+        rows, products, min_product = self.rows[:0], np.empty(0), -np.inf
+        for start, end in zip(starts[list_ids], self._ends[list_ids], strict=True):
+            for first in range(start, end, BLOCK):
+                part = slice(first, min(first + BLOCK, end))
+                part_products = tables.products(self.columns[:, part])
+                is_near = part_products >= min_product
+                rows = np.concatenate([rows, self.rows[part][is_near]])
+                products = np.concatenate([products, part_products[is_near]])
+                if len(rows) > k:
+                    min_product = tables.min_product(products, k)
+                    is_near = products >= min_product
+                    rows, products = rows[is_near], products[is_near]
+        return Hits.nearest(rows[None], tables.distances(products)[None], k)
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
         """Position of index rows, (n,) int64, in `rows`."""
@@ -160,7 +172,8 @@ def asymmetric(queries: np.ndarray, codes: np.ndarray) -> np.ndarray:
     columns = np.ascontiguousarray(codes.T)
     distances = np.empty((len(queries), len(codes)), dtype=np.float32)
     for query, row in zip(queries, distances, strict=True):
-        row[:] = QueryTables(query).distances(columns)
+        tables = QueryTables(query)
+        row[:] = tables.distances(tables.products(columns))
     return distances
 
 
