@@ -23,9 +23,8 @@ class QueryTables:
     normalisation to length 1, 0..2; √2 for w = 0. A table has the inner product of w with each of the 256 values of a
     byte. Sums are computed in float64 in a fixed order, so equal codes have equal distances in every batch.
 
-    A. Gordo, F. Perronnin, Y. Gong, S. Lazebnik: Asymmetric Distances for Binary Embeddings, TPAMI 2014, section 3; the
-    lookup tables are those of H. Jégou, M. Douze, C. Schmid: Product Quantization for Nearest Neighbor Search, TPAMI
-    2011, section 3.2.
+    A. Gordo, F. Perronnin, Y. Gong, S. Lazebnik: Asymmetric Distances for Binary Embeddings, TPAMI 2014; the lookup
+    tables are those of H. Jégou, M. Douze, C. Schmid: Product Quantization for Nearest Neighbor Search, TPAMI 2011.
 
     Args:
         query: (bits,) float, activations minus the threshold.
@@ -150,7 +149,9 @@ class CodeLists:
         ordered, order = self._ordered_rows
         found = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
         if len(rows) and (not len(ordered) or (ordered[found] != rows).any()):
-            raise ValueError(f"candidates contains a row that is not among {len(ordered)}; pass hits of this index")
+            raise ValueError(
+                f"candidates contains a row that is not among the {len(ordered)} indexed rows; pass hits of this index"
+            )
         return order[found]
 
     @cached_property

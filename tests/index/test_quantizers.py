@@ -16,7 +16,7 @@ TRAIN, VECTORS, QUERIES = random_vectors(0, 200), random_vectors(1, 60), random_
 
 
 def rabitq_estimates(query: np.ndarray) -> list[float]:
-    """Estimates of the squared distance by equations 2 and 20 of the paper of RaBitQ, vector by vector."""
+    """Estimates of the squared distance as in the paper of RaBitQ, vector by vector."""
     mean, estimates = TRAIN.mean(axis=0), []
     for vector in VECTORS:
         residual, query_residual = vector - mean, query - mean
