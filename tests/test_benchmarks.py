@@ -1,4 +1,4 @@
-"""Every benchmark can be imported; those of head training, decoding and search in lists run on few rows."""
+"""Every benchmark can be imported; some of them run on few rows."""
 
 from importlib import import_module
 from pathlib import Path
@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import head_training, list_search, loading
+from benchmarks import asymmetric, head_training, list_search, loading
+from fashion_lsh.evaluation.scoring import relevance_by_column
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.metrics.retrieval import MAX_HITS, score_hits
+from tests.evaluation.factories import make_searcher, random_split
 
 BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("[!_]*.py"))
 
@@ -36,6 +40,26 @@ def test_search_in_one_list_by_numpy_equals_that_of_the_index(k: int) -> None:
     hits = index.search(queries[:1], one_list[:1], k)
     assert np.array_equal(hits.rows[0], nearest)
     assert np.array_equal(hits.distances[0], distances)
+
+
+@pytest.mark.parametrize("nprobe", [1, 2])
+def test_methods_of_the_asymmetric_benchmark_time_the_search_that_they_score(nprobe: int) -> None:
+    query, gallery = random_split(0, 12), random_split(1, 90)
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
+    searcher, train = make_searcher(gallery, "rerank", nprobe), random_split(2, 200).encoded.embeddings
+    arguments = (searcher, query.encoded, gallery.encoded)
+    methods = asymmetric.policy_methods(searcher, query.encoded, relevance)
+    methods |= asymmetric.quantized_methods(*arguments, train, relevance)
+    methods["activations"] = asymmetric.activation_method(*arguments, relevance)
+    sizes = {name: method.size for name, method in methods.items()}
+    assert sizes == {"hamming": 12, "asymmetric": 12, "rerank 20 asymmetric": 12, "rerank 20": 22, "euclidean": 28,
+                     "int8": 13, "activations": 48}  # fmt: skip
+    for name in ("euclidean", "int8", "activations"):  # without ties
+        hits = Hits.concatenate([methods[name].search(row) for row in range(12)], MAX_HITS)
+        np.testing.assert_allclose(methods[name].scores["map", 100], score_hits(hits, relevance)["map", 100])
+    text = asymmetric.table(methods, num_timed=3)
+    assert all(f"| {name} " in text for name in methods)
+    assert "nan" not in text
 
 
 @pytest.mark.train

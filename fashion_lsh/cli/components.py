@@ -91,6 +91,7 @@ def build_components(cfg: DictConfig) -> Components:
         protocol.check_data(data, config["evaluation"].get("partial", False))
         evaluators = {**protocol.evaluators, **evaluators}
     policy = instantiate(config["search"], SearchPolicy)
+    policy.check_embeddings(config["gallery"]["embeddings"])
     scenes = instantiate(config["scenes"], DetectionData, data=data) if config["scenes"] else None
     ranks = resolve_world(**device_options(config["trainer"])).ranks
     ranks.check_batch_size(data.batch_size, "data.batch_size")

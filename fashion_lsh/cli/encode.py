@@ -2,7 +2,8 @@
 
 Columns: id, path, category (predicted), probability of the category, code (packed bits, null without a hash layer),
 embedding and, with --probabilities, the probabilities of all categories. Rows of a gallery have no probability, since
-a gallery does not store probabilities. Unreadable images are skipped and listed on stderr; the exit status is then 1.
+a gallery does not store probabilities, and no embedding if it was built with gallery.embeddings=false. Unreadable
+images are skipped and listed on stderr; the exit status is then 1.
 
 examples:
   fashion-lsh encode runs/latest new.jpg new_photos --out codes.parquet
@@ -150,6 +151,9 @@ def _gallery_tables(run: Run, model: CropModel, schema: pa.Schema) -> Iterator[p
             "path": catalogue.column("image")[rows].tolist(),
             "category": [model.categories[number] for number in gallery.lists[rows]],
             "probability": [None] * len(rows),
-            "embedding": list(np.asarray(gallery.embeddings.take(gallery.rows[rows]).segments[0], dtype=np.float32)),
+            "embedding": [None] * len(rows),
         }
+        if gallery.has_embeddings:
+            embeddings = gallery.embeddings.take(gallery.rows[rows]).segments[0]
+            columns["embedding"] = list(np.asarray(embeddings, dtype=np.float32))
         yield _table(schema, columns, None if codes is None else codes[rows])

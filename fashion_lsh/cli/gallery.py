@@ -117,7 +117,7 @@ def _build(run: Run) -> None:
     model = run.model()
     with folder_lock(run.path):
         indexed = encode_split(model, run.with_detections(data), "gallery")
-        gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
+        gallery = Gallery.build(model, indexed.encoded, indexed.catalogue, run.config["gallery"]["embeddings"])
         gallery.save(run.gallery_folder)
     print(f"Built the gallery: {_count(len(gallery), 'garment')}")
 
@@ -128,7 +128,8 @@ def _build_unlabelled(args: argparse.Namespace) -> int:
     start_time = time.perf_counter()
     run, result = build_unlabelled(args.run, args.backbone, args.set)
     print(_describe_addition(run, result, time.perf_counter() - start_time))
-    _overview(run, run.path / "overview", NUM_CLUSTERS)
+    if run.config["gallery"]["embeddings"]:
+        _overview(run, run.path / "overview", NUM_CLUSTERS)
     print(f"Built a gallery in {run.path}; search it: {PROGRAM} search {run.path} IMAGE --sheet found.png")
     return 0
 

@@ -77,7 +77,7 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
         data = run.with_hash_features(stage, data)
         model = run.fit(stage, data)
     query, indexed = (encode_split(model, data, split, processes=processes) for split in ("query", "gallery"))
-    gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
+    gallery = Gallery.build(model, indexed.encoded, indexed.catalogue, components.config["gallery"]["embeddings"])
     gallery.save(run.gallery_folder)
     searcher, crop = Searcher(model, gallery, components.policy), components.config["crop"]
     evaluation = evaluate_run(

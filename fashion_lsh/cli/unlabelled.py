@@ -39,24 +39,27 @@ def build_unlabelled(images: Path, backbone: str, overrides: Sequence[str]) -> t
     from fashion_lsh.gallery.unlabelled import empty_gallery
     from fashion_lsh.gallery.updates import add
     from fashion_lsh.io.files import folder_lock
+    from fashion_lsh.io.targets import instantiate
     from fashion_lsh.models.checkpoints import save_model
     from fashion_lsh.runs.config import check
     from fashion_lsh.runs.keys import run_key
     from fashion_lsh.runs.run import Run
     from fashion_lsh.runs.trust import write_config
+    from fashion_lsh.search.policy import SearchPolicy
 
     if not images.exists():
         raise FileNotFoundError(f"{images}: no such folder; pass a folder of images, or a manifest (.csv or .parquet)")
     config = compose_config([*DEFAULTS, *_backbone_overrides(backbone), *overrides])
     config["data"]["root"] = str(images.resolve())  # not an override, where a comma would need quotes
     check(config)
+    instantiate(config["search"], SearchPolicy).check_embeddings(config["gallery"]["embeddings"])
     path = Path(config["runs"]) / config["name"] / run_key(config, config["data"]["root"])
     with folder_lock(path):
         if not (path / "gallery").exists():
             fitted = _fit(config, images)
             write_config(path, config)
             save_model(fitted, path / "hash_head.ckpt", fitted.hyper_parameters)
-            empty_gallery(fitted).save(path / "gallery")
+            empty_gallery(fitted, config["gallery"]["embeddings"]).save(path / "gallery")
         run = Run(path)
         model = run.model()
         gallery = run.gallery(model.fingerprint())

@@ -14,6 +14,7 @@ from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.evaluation.query_table import query_table
 from fashion_lsh.evaluation.scoring import probed_rows, relevance_by_column
 from fashion_lsh.index.codes import pack
+from fashion_lsh.index.quantizers import QuantizedVectors
 from fashion_lsh.metrics import retrieval as scoring
 from fashion_lsh.metrics.code_statistics import code_statistics, describe_collapse
 from fashion_lsh.metrics.ranking import ALL, CURVE_METRICS, CUTOFFS, Scores, curve_cutoffs
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 RADIUS = 2  # Hamming radius of hash lookup, in bits
 
 CodePair = tuple[np.ndarray, np.ndarray]  # packed codes of queries (Q, W) and of the gallery (N, W), uint8
+QuantizedPair = tuple[np.ndarray, QuantizedVectors]  # vectors of queries (Q, D) float32, and quantised gallery
 ScoreMethod = Callable[[Relevance, Callable[[slice], np.ndarray] | None, Sequence[int]], Scores]
 
 
@@ -57,7 +59,12 @@ def baseline_results(
     if "code" in pairs:
         results.append(_radius_precision(query, pairs["code"], relevance_by_name["category"], bits or 0))
     items, categories, tables = query.catalogue.column("item"), query.catalogue.column("category"), []
-    methods = baseline_methods(query, gallery, pairs)
+    quantized = quantized_pairs(query.encoded, gallery.encoded, train_embeddings, bits)
+    results += [
+        Result("code_bytes", vectors.vector_bytes, method=name, split="gallery", bits=(bits or 0) * (name == "rabitq"))
+        for name, (_, vectors) in quantized.items()
+    ]
+    methods = baseline_methods(query, gallery, pairs, quantized)
     predicted = query.encoded.predicted[:, None]
     for scope, find_probed in (
         (WHOLE_GALLERY, None),
@@ -71,19 +78,23 @@ def baseline_results(
                 name: _without_undetected(_score(score, relevance, find_probed, cutoffs, curve), query)
                 for name, relevance in relevance_by_name.items()
             }
-            fields: dict[str, Any] = {"method": method, "scope": scope, "bits": (bits or 0) if method in pairs else 0}
+            method_bits = (bits or 0) if method in ("rabitq", *pairs) else 0
+            fields: dict[str, Any] = {"method": method, "scope": scope, "bits": method_bits}
             results += mean_results(scores, items, categories, **fields)
             tables.append(query_table((method, scope), query.catalogue, scores))
     return results, pa.concat_tables(tables)
 
 
-def baseline_methods(query: EncodedSplit, gallery: EncodedSplit, pairs: dict[str, CodePair]) -> dict[str, ScoreMethod]:
+def baseline_methods(
+    query: EncodedSplit, gallery: EncodedSplit, pairs: dict[str, CodePair], quantized: dict[str, QuantizedPair]
+) -> dict[str, ScoreMethod]:
     """Functions that score each baseline, by name.
 
     Args:
         query: Q encoded queries.
         gallery: encoded gallery.
         pairs: see `code_pairs`.
+        quantized: see `quantized_pairs`.
     """
     predicted, gallery_predicted = query.encoded.predicted, gallery.encoded.predicted
 
@@ -99,6 +110,7 @@ def baseline_methods(query: EncodedSplit, gallery: EncodedSplit, pairs: dict[str
         "float": partial(scoring.score_embeddings, query.encoded.embeddings, gallery.encoded.embeddings),
     }
     methods |= {name: partial(scoring.score_codes, *codes) for name, codes in pairs.items()}
+    methods |= {name: partial(_score_quantized, *vectors) for name, vectors in quantized.items()}
     return methods | {
         name: partial(scoring.score_embeddings, query.descriptors[name], gallery.descriptors[name])
         for name in sorted(query.descriptors)
@@ -120,6 +132,23 @@ def code_pairs(query: Encoded, gallery: Encoded, train_embeddings: np.ndarray, b
         name: (_hyperplane_codes(query.embeddings, *fitted), _hyperplane_codes(gallery.embeddings, *fitted))
         for name, fitted in hyperplanes.items()
     }
+
+
+def quantized_pairs(
+    query: Encoded, gallery: Encoded, train_embeddings: np.ndarray, bits: int | None
+) -> dict[str, QuantizedPair]:
+    """Vectors of queries, and quantised vectors of the gallery, fitted to training embeddings, (n, D).
+
+    `int8`: embeddings with one byte per dimension. `rabitq`: one bit for each of the first `bits` principal axes of the
+    embeddings in a random rotation; skipped without codes, or if there are more bits than embedding dimensions.
+    """
+    train = train_embeddings
+    pairs = {"int8": (query.embeddings, QuantizedVectors("int8", train, gallery.embeddings))}
+    if bits is None or bits > train.shape[1]:
+        return pairs
+    centre, axes = (fitted.numpy() for fitted in fit_pca_rotation(torch.from_numpy(train), bits))
+    query_vectors, *vectors = ((each - centre) @ axes for each in (query.embeddings, train, gallery.embeddings))
+    return {"rabitq": (query_vectors, QuantizedVectors("rabitq", *vectors)), **pairs}
 
 
 def code_results(gallery: EncodedSplit, bits: int) -> list[Result]:
@@ -148,6 +177,19 @@ def _score(
     scores = score(relevance, find_probed, tuple(dict.fromkeys([*cutoffs, *curve])))
     return {(metric, k): values for (metric, k), values in scores.items()
             if k in (*cutoffs, ALL) or metric in CURVE_METRICS}  # fmt: skip
+
+
+def _score_quantized(
+    queries: np.ndarray,
+    vectors: QuantizedVectors,
+    relevance: Relevance,
+    find_probed: Callable[[slice], np.ndarray] | None,
+    cutoffs: Sequence[int],
+) -> Scores:
+    def distances(block: slice) -> np.ndarray:
+        return vectors.squared_distances(queries[block])
+
+    return scoring.score_float_distances(distances, relevance, find_probed, cutoffs)
 
 
 def _radius_precision(query: EncodedSplit, codes: CodePair, relevance: Relevance, bits: int) -> Result:

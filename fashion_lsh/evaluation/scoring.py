@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fashion_lsh.data.catalogue import Catalogue
+from fashion_lsh.index.asymmetric import asymmetric
 from fashion_lsh.index.distances import hamming
 from fashion_lsh.metrics.ranking import ALL, CUTOFFS, Scores, block_slices, concatenate_scores
 from fashion_lsh.metrics.reranking import Candidates, find_candidates, score_candidates
-from fashion_lsh.metrics.retrieval import Relevance, score_codes, score_hits
+from fashion_lsh.metrics.retrieval import Relevance, score_codes, score_distances, score_hits
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.search.rerank import euclidean_to_rows
-from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.search.searcher import Searcher, asymmetric_queries
 
 
 def relevance_by_column(
@@ -31,7 +32,8 @@ def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, cutof
     """Score Q queries under the policy of the searcher: (Q,) by metric and cutoff rank.
 
     Ties of Hamming distances count by their expectation: all tied rows with `hamming`, and with `rerank` the rows that
-    are tied at the largest Hamming distance of the candidates. Other distances are scored by their hits.
+    are tied at the largest Hamming distance of the candidates. Ties of the asymmetric distance, which equal codes have,
+    count by their expectation, too, but not after re-ranking. Other distances are scored by their hits.
 
     Args:
         searcher: model, gallery and policy.
@@ -46,6 +48,7 @@ def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, cutof
         return score_codes(query.codes, codes, relevance, find_probed, cutoffs)
     blocks = [np.s_[:0], *block_slices(len(lists), len(searcher.gallery))]
     score = _score_candidates if policy.distance == "rerank" and policy.own_reranker is None else _score_hits
+    score = _score_asymmetric if policy.distance == "asymmetric" else score
     return concatenate_scores([score(searcher, query.take(block), lists[block], relevance.take(block), cutoffs)
                                for block in blocks])  # fmt: skip
 
@@ -78,6 +81,20 @@ def _score_hits(
     return score_hits(hits, relevance, cutoffs)
 
 
+def _score_asymmetric(
+    searcher: Searcher, query: Encoded, lists: np.ndarray, relevance: Relevance, cutoffs: Sequence[int]
+) -> Scores:
+    """Expected scores over all orders of rows at equal asymmetric distance."""
+    codes = searcher.gallery.codes
+    assert codes is not None
+    distances = asymmetric(asymmetric_queries(query), codes)
+    levels = np.zeros(distances.shape, dtype=np.int64)  # rank of each distance among the distinct distances of a query
+    for row, row_levels in zip(distances, levels, strict=True):
+        row_levels[:] = np.unique(row, return_inverse=True)[1]
+    find_probed = probed_rows(lists, searcher.gallery.lists)
+    return score_distances(levels.__getitem__, int(levels.max(initial=0)) + 1, relevance, find_probed, cutoffs)
+
+
 def _score_candidates(
     searcher: Searcher, query: Encoded, lists: np.ndarray, relevance: Relevance, cutoffs: Sequence[int]
 ) -> Scores:
@@ -92,7 +109,10 @@ def _score_candidates(
         probed = np.flatnonzero(is_probed[row])
         found, is_edge, num_drawn = find_candidates(hamming(query.codes[[row]], gallery.codes[probed])[0], int(count))
         rows = probed[found]
-        distances = euclidean_to_rows(query.embeddings[[row]], gallery.rows[rows][None], gallery.embeddings)[0]
+        if policy.rerank_by == "asymmetric":
+            distances = asymmetric(asymmetric_queries(query)[[row]], gallery.codes[rows])[0]
+        else:
+            distances = euclidean_to_rows(query.embeddings[[row]], gallery.rows[rows][None], gallery.embeddings)[0]
         order = np.lexsort((rows, distances))
         candidates.append(Candidates(is_relevant[row, rows[order]], is_edge[order], num_drawn))
     return score_candidates(candidates, relevance.totals, cutoffs)

@@ -10,6 +10,7 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.gallery import files as files
 from fashion_lsh.gallery.embeddings import Embeddings
 from fashion_lsh.gallery.files import GalleryFiles
+from fashion_lsh.index.asymmetric import CodeLists
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.models.encoding import Encoded, Model
@@ -24,7 +25,7 @@ class Gallery:
 
     Args:
         index: index of codes, or of embeddings for a model without a hash layer, with one list per predicted category.
-        embeddings: (R, D) embeddings for re-ranking, by index row.
+        embeddings: (R, D) embeddings for re-ranking, by index row; (R, 0) for a gallery that stores none.
         catalogue: N <= R rows with the metadata of the garments.
         fingerprint: fingerprint of the model that computed codes and embeddings.
         pending_keys: keys of the additions that were interrupted, hashes of their `root` paths (see `updates.add`).
@@ -50,13 +51,14 @@ class Gallery:
             )
 
     @classmethod
-    def build(cls, model: Model, encoded: Encoded, catalogue: Catalogue) -> "Gallery":
+    def build(cls, model: Model, encoded: Encoded, catalogue: Catalogue, store_embeddings: bool = True) -> "Gallery":
         """Build a gallery: assign each encoded garment to the inverted list of its predicted category.
 
         Args:
             model: model that encoded the garments.
             encoded: N encoded garments.
             catalogue: N catalogue rows, in the order of `encoded`.
+            store_embeddings: store embeddings; without them, search by `hamming` or `asymmetric` distance only.
         """
         num_lists = len(model.categories)
         index: HashIndex | FloatIndex
@@ -65,7 +67,8 @@ class Gallery:
         else:
             index = HashIndex(model.bits, num_lists)
         index.add(_vectors(index, encoded), encoded.predicted, np.arange(len(catalogue)))
-        return cls(index, Embeddings.from_array(encoded.embeddings), catalogue, model.fingerprint())
+        stored = encoded.embeddings if store_embeddings else encoded.embeddings[:, :0]
+        return cls(index, Embeddings.from_array(stored), catalogue, model.fingerprint())
 
     def __len__(self) -> int:
         return len(self.catalogue)
@@ -84,6 +87,11 @@ class Gallery:
     def codes(self) -> np.ndarray | None:
         """Code of each catalogue row: (N, ⌈bits/8⌉) uint8; None without a hash layer."""
         return self._contents[2]
+
+    @property
+    def has_embeddings(self) -> bool:
+        """True if the gallery stores embeddings, for search by embeddings or for re-ranking."""
+        return self.embeddings.shape[1] > 0
 
     @property
     def tombstones(self) -> int:
@@ -105,7 +113,8 @@ class Gallery:
                 gallery is unchanged.
         """
         self.check_new_ids(catalogue)
-        embeddings = self.embeddings.concatenate(Embeddings.from_array(encoded.embeddings))
+        stored = encoded.embeddings if self.has_embeddings else encoded.embeddings[:, :0]
+        embeddings = self.embeddings.concatenate(Embeddings.from_array(stored))
         rows = len(self.embeddings) + np.arange(len(catalogue))
         self.index.add(_vectors(self.index, encoded), encoded.predicted, rows)
         self._update(embeddings, self.catalogue.concatenate(catalogue))
@@ -170,6 +179,13 @@ class Gallery:
             start += len(block)
         return index
 
+    @cached_property
+    def code_lists(self) -> CodeLists:
+        """Codes list after list, in memory, for search by asymmetric distance.  Raises ValueError without codes."""
+        if not isinstance(self.index, HashIndex):
+            raise ValueError("search=asymmetric needs codes, but the gallery has none; set search=euclidean")
+        return CodeLists.from_index(self.index)
+
     def save(self, folder: Path) -> None:
         """Write new files, then the manifest, then delete the files that are no longer in the manifest.
 
@@ -215,7 +231,7 @@ class Gallery:
     def _update(self, embeddings: Embeddings, catalogue: Catalogue) -> None:
         """Replace embeddings and catalogue, and clear cached properties."""
         self.embeddings, self.catalogue = embeddings, catalogue
-        for name in ("rows", "lists", "codes", "float_index", "_contents"):
+        for name in ("rows", "lists", "codes", "float_index", "code_lists", "_contents"):
             self.__dict__.pop(name, None)
 
 

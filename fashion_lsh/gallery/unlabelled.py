@@ -58,8 +58,8 @@ def _features(model: PCA, paths: Sequence[str]) -> Tensor:
     return torch.cat(parts)
 
 
-def empty_gallery(model: CropModel) -> Gallery:
-    """Gallery without garments, to which `updates.add` adds images."""
+def empty_gallery(model: CropModel, store_embeddings: bool = True) -> Gallery:
+    """Gallery without garments, to which `updates.add` adds images; `store_embeddings` as in `Gallery.build`."""
     black = np.zeros((model.image_size, model.image_size, 3), np.uint8)
     catalogue = Catalogue.from_columns(dict.fromkeys(("id", "image", "category"), np.empty(0, str)))
-    return Gallery.build(model, encode_crops(model, [black]).take(slice(0)), catalogue)
+    return Gallery.build(model, encode_crops(model, [black]).take(slice(0)), catalogue, store_embeddings)

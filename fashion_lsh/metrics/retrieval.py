@@ -149,15 +149,33 @@ def score_embeddings(
                 f"{is_invalid.argmax()}; remove these rows"
             )
     norms = np.einsum("nd,nd->n", gallery, gallery, dtype=np.float32)
+
+    def distances(block: slice) -> np.ndarray:  # the norm of the query is the same for all rows
+        return np.asarray(norms - 2 * (queries[block] @ gallery.T))
+
+    return score_float_distances(distances, relevance, find_probed, cutoffs)
+
+
+def score_float_distances(
+    distances: Callable[[slice], np.ndarray],
+    relevance: Relevance,
+    find_probed: Callable[[slice], np.ndarray] | None,
+    cutoffs: Sequence[int] = CUTOFFS,
+) -> Scores:
+    """Scores of distances with few ties; rows at equal distance are ranked by row.
+
+    distances: function of a slice of the queries that returns (q, N) float32; find_probed, cutoffs and result as for
+    `score_distances`.
+    """
     blocks = []
-    for block in block_slices(len(queries), len(gallery)):
-        distances = norms - 2 * (queries[block] @ gallery.T)  # the norm of the query is the same for all rows
+    for block in block_slices(len(relevance.query), len(relevance.gallery)):
+        block_distances = distances(block)
         is_relevant = relevance.is_relevant(block)
         if find_probed is not None:
             is_probed = find_probed(block)
-            distances[~is_probed] = np.inf
+            block_distances[~is_probed] = np.inf
             is_relevant &= is_probed
-        blocks.append(score_ranks(_relevant_ranks(distances, is_relevant, relevance.totals[block]), cutoffs))
+        blocks.append(score_ranks(_relevant_ranks(block_distances, is_relevant, relevance.totals[block]), cutoffs))
     return concatenate_scores(blocks)
 
 

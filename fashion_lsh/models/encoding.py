@@ -49,11 +49,14 @@ class Encoded(NamedTuple):
         probabilities: (B, C) float32 softmax probabilities of the categories; all 0 for a query without detection.
         codes: (B, ceil(bits / 8)) uint8 packed codes; None without a hash layer.
         embeddings: (B, D) float32 L2-normalised embeddings.
+        activations: (B, bits) float32 activations minus the threshold, for queries of the asymmetric distance; None
+            without a hash layer, or if they were not stored.
     """
 
     probabilities: np.ndarray
     codes: np.ndarray | None
     embeddings: np.ndarray
+    activations: np.ndarray | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -70,15 +73,14 @@ class Encoded(NamedTuple):
 
     def take(self, rows: np.ndarray | slice) -> "Encoded":
         """Encodings of selected images; `rows` is (n,) int, (B,) bool or a slice."""
-        codes = None if self.codes is None else self.codes[rows]
-        return Encoded(self.probabilities[rows], codes, self.embeddings[rows])
+        return Encoded(*(None if field is None else field[rows] for field in self))  # type: ignore[arg-type]
 
     @staticmethod
     def concatenate(parts: Sequence["Encoded"]) -> "Encoded":
-        """Concatenate along the batch dimension."""
-        codes = [part.codes for part in parts if part.codes is not None]
-        probabilities, embeddings = (np.concatenate([part[field] for part in parts]) for field in (0, 2))
-        return Encoded(probabilities, np.concatenate(codes) if codes else None, embeddings)
+        """Concatenate along the batch dimension; codes and activations are None if a part has none."""
+        fields = zip(*parts, strict=True)
+        arrays: Any = (None if any(part is None for part in field) else np.concatenate(field) for field in fields)
+        return Encoded(*arrays)
 
 
 @torch.inference_mode()
@@ -95,6 +97,10 @@ def encode_crops(model: Model, crops: Sequence[np.ndarray]) -> Encoded:
 
 def as_arrays(model: Model, output: ForwardOutput) -> Encoded:
     """Convert the output of a forward pass over B images to arrays: temperature and softmax, packed codes."""
-    codes = None if output.activations is None else pack(output.activations.float().cpu().numpy(), model.threshold)
-    probabilities = model.probabilities(output.logits.float())
-    return Encoded(probabilities.cpu().numpy(), codes, output.embedding.float().cpu().numpy())
+    probabilities = model.probabilities(output.logits.float()).cpu().numpy()
+    embeddings = output.embedding.float().cpu().numpy()
+    if output.activations is None:
+        return Encoded(probabilities, None, embeddings)
+    activations = output.activations.float().cpu().numpy()
+    codes = pack(activations, model.threshold)
+    return Encoded(probabilities, codes, embeddings, activations - np.float32(model.threshold))

@@ -50,10 +50,12 @@ def analyse(gallery: Gallery, source: Source, num_clusters: int, seed: int = 0) 
         seed: random seed of k-means.
 
     Raises:
-        ValueError: the gallery is empty.
+        ValueError: the gallery is empty, or stores no embeddings.
     """
     if not len(gallery):
         raise ValueError("the gallery is empty; add images first")
+    if not gallery.has_embeddings:
+        raise ValueError("gallery.embeddings=false: no embeddings to cluster; build the gallery with embeddings")
     rows = gallery.rows
     count = max(1, min(num_clusters, len(rows) // 2))
     sample = evenly_spaced(len(rows), count * SAMPLES_PER_CLUSTER)

@@ -15,6 +15,8 @@ METHODS = {  # baselines of every score table
     "lsh": "As method code, with as many bits from random hyperplanes through the mean embedding (LSH).",
     "pca": "As method code, with as many bits from principal axes of the embeddings in a random rotation.",
     "itq": "As method code, with as many bits from iterative quantisation of the embeddings (ITQ).",
+    "rabitq": "RaBitQ, float queries: one bit for each of as many principal axes of the embeddings, and 8 bytes more.",
+    "int8": "Euclidean distance between float embeddings and embeddings with one byte per dimension.",
     "predicted_category": "No codes: garments of the same predicted category first, in random order.",
     "colour_histogram": "No network: Hellinger distance between colour histograms of the crops, 4 × 4 × 4 bins.",
     "raw_pixels": "No network: Euclidean distance between the crops, averaged to 8 × 8 pixels.",
@@ -58,18 +60,17 @@ def describe_search(policy: SearchPolicy) -> str:
         if 0 < policy.rerank_k < 1
         else f"the best {policy.rerank_k}"
     )
-    order = (
-        f"by {type(policy.own_reranker).__name__}"
-        if policy.own_reranker
-        else "by Euclidean distance between embeddings"
-    )
+    asymmetric = "asymmetric distance between activations of the query and codes"
+    order = "Euclidean distance between embeddings" if policy.rerank_by == "euclidean" else asymmetric
+    order = type(policy.own_reranker).__name__ if policy.own_reranker else order
     descriptions = {
         "hamming": "Hamming distance between codes",
         "euclidean": "exact Euclidean distance between embeddings",
-        "rerank": f"{candidates} by Hamming distance, re-ranked {order}",
+        "rerank": f"{candidates} by Hamming distance, re-ranked by {order}",
         "tie_break": "Hamming distance between codes, ties ordered by Euclidean distance between embeddings",
         "weighted": f"weighted sum of relative Hamming (weight {policy.alpha:g}) and Euclidean distance between "
         "embeddings",
+        "asymmetric": asymmetric,
     }
     threshold = f"{policy.min_confidence * 100:g} %"
     fallback = (

@@ -70,6 +70,7 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
     "backbone.cached_views": Literal["auto"] | NonNegativeInt,
     "crop.eval_modes": list[CropMode],
     "crop.eval_corruptions": list[Literal["blur", "jpeg", "noise", "occlusion"]],
+    "gallery.embeddings": bool,
     "evaluation.k": list[PositiveInt | Literal["all"]] | None,
     "evaluation.protocol": str | None, "evaluation.partial": bool | None,
     "logger.project": Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")] | None, "logger.tags": list[str],
@@ -86,8 +87,8 @@ SCHEMA: dict[str, Any] = {  # settings that no constructor of this package recei
 
 
 GROUPS = {  # top-level keys that are not in SCHEMA
-    "backbone", "classifier", "crop", "data", "detector", "evaluation", "experiment", "hash", "logger", "optim", "page",
-    "rates", "run", "scenes", "search", "split", "study", "sweep", "trainer", "trust",
+    "backbone", "classifier", "crop", "data", "detector", "evaluation", "experiment", "gallery", "hash", "logger",
+    "optim", "page", "rates", "run", "scenes", "search", "split", "study", "sweep", "trainer", "trust",
 }  # fmt: skip
 INTERPOLATED = {  # keys of these groups that other groups interpolate, and whose constructors validate them
     "backbone": {"name"},

@@ -20,11 +20,13 @@ class SearchPolicy:
 
     Attributes:
         distance: `hamming`: Hamming distance of codes. `euclidean`: Euclidean distance of embeddings. `rerank`:
-            candidates by Hamming distance, re-ranked by Euclidean distance. `tie_break`: Hamming distance, with ties
-            broken by Euclidean distance. `weighted`: weighted sum of both distances.
+            candidates by Hamming distance, re-ranked by the distance `rerank_by`. `tie_break`: Hamming distance, with
+            ties broken by Euclidean distance. `weighted`: weighted sum of both distances. `asymmetric`: distance
+            between the activations of the query and codes (see QueryTables); no embeddings are needed.
         nprobe: number of lists to probe, the most probable categories first: 1, 2, …, or `all`.
         rerank_k: number of candidates to re-rank, or fraction of the rows in the probed lists to re-rank; at least as
             many candidates as requested hits are re-ranked.
+        rerank_by: distance of `rerank`: `euclidean` of embeddings, or `asymmetric`, which needs no embeddings.
         alpha: weight of the Hamming distance in `weighted`, 0..1; the Euclidean distance has weight 1 - alpha.
         min_confidence: probe all lists if the highest probability is below `min_confidence`; 0 to disable.
         min_probability: probe further lists, beyond `nprobe`, until the softmax probabilities of the
@@ -34,13 +36,14 @@ class SearchPolicy:
         own_reranker: object of `reranker`; None without one.
     """
 
-    distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted"] = "rerank"
+    distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted", "asymmetric"] = "rerank"
     nprobe: NProbe = 1
     rerank_k: PositiveInt | Fraction = 1000
     alpha: Probability = 0.5
     min_confidence: Probability = 0.0
     min_probability: Fraction | None = None
     reranker: Spec | None = None
+    rerank_by: Literal["euclidean", "asymmetric"] = "euclidean"
     own_reranker: Reranker | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -67,8 +70,22 @@ class SearchPolicy:
         for name, value in (("alpha", self.alpha), ("min_confidence", self.min_confidence)):
             if not 0 <= value <= 1:
                 raise ValueError(f"search.{name}={value}: out of range; set a number from 0 to 1")
+        if self.rerank_by != "euclidean" and self.reranker is not None:
+            raise ValueError(
+                f"search.rerank_by={self.rerank_by}: search.reranker={self.reranker!r} re-ranks instead; "
+                "set only one of them"
+            )
         if bits is None and self.distance != "euclidean":
             raise ValueError(f"search={self.distance} needs codes, but hash=none has none; set search=euclidean")
+
+    def check_embeddings(self, has_embeddings: bool) -> None:
+        """Check that the gallery stores embeddings if the policy needs them.  Raises ValueError."""
+        if self.uses_embeddings and not has_embeddings:
+            raise ValueError(
+                f"search={self.distance} needs embeddings, but gallery.embeddings=false stores none; set "
+                "search=asymmetric, search=hamming or search.rerank_by=asymmetric, or build the gallery with "
+                "gallery.embeddings=true"
+            )
 
     def select_lists(self, probabilities: np.ndarray) -> np.ndarray:
         """Select lists to probe, the most probable first.
@@ -102,6 +119,13 @@ class SearchPolicy:
         return self.distance != "euclidean"
 
     @property
+    def uses_embeddings(self) -> bool:
+        """True if the search compares embeddings, which the gallery must then store."""
+        if self.distance == "rerank":
+            return self.rerank_by == "euclidean"
+        return self.distance not in ("hamming", "asymmetric")
+
+    @property
     def method(self) -> str:
         """Distance and its parameter, for example `hamming`, `rerank 1000` or `weighted 0.3`."""
         parameter = {"rerank": self.rerank_k, "weighted": self.alpha}.get(self.distance)
@@ -109,6 +133,7 @@ class SearchPolicy:
         if isinstance(self.reranker, dict):
             arguments = [f"{name}={value}" for name, value in self.reranker.items() if name != "_target_"]
             own = " ".join([str(own), *arguments])
+        own = "asymmetric" if (self.distance, self.rerank_by) == ("rerank", "asymmetric") else own
         return " ".join(str(part) for part in (self.distance, parameter, own) if part is not None)
 
     @property

@@ -30,13 +30,13 @@ class Searcher:
 
     Args:
         model: fitted model.
-        gallery: gallery with codes and embeddings of this model.
+        gallery: gallery with codes of this model, and embeddings if the policy needs them.
         policy: policy that selects the lists to probe and the distance.
         detector: detector of the garments in a query image; None: a query without a box is the whole image.
         box_selector: thresholds of detections, selection of one of them, and fallback without a detection.
 
     Raises:
-        ValueError: the gallery was built by another model, or `policy` is incompatible with the model.
+        ValueError: the gallery was built by another model, or `policy` is incompatible with model or gallery.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Searcher:
         box_selector: BoxSelector = BoxSelector(),  # noqa: B008  frozen
     ) -> None:
         policy.check(model.bits, len(model.categories))
+        policy.check_embeddings(gallery.has_embeddings)
         check_fingerprint("the gallery", gallery.fingerprint, model.fingerprint())
         self.model, self.gallery, self.policy = model, gallery, policy
         self.detector, self.box_selector = detector, box_selector
@@ -56,9 +57,10 @@ class Searcher:
         """Return a searcher of the same model and gallery with another policy.
 
         Raises:
-            ValueError: `policy` is incompatible with the model.
+            ValueError: `policy` is incompatible with model or gallery.
         """
         policy.check(self.model.bits, len(self.model.categories))
+        policy.check_embeddings(self.gallery.has_embeddings)
         searcher = copy(self)
         searcher.policy = policy
         return searcher
@@ -75,6 +77,9 @@ class Searcher:
         match self.policy.distance:
             case "hamming":
                 return self.gallery.to_catalogue_rows(index.search(codes, probed_lists, k))
+            case "asymmetric":
+                hits = self.gallery.code_lists.search(asymmetric_queries(queries), probed_lists, k)
+                return self.gallery.to_catalogue_rows(hits)
             case "rerank":
                 return self.rerank(queries, self.candidates(queries, probed_lists, k), k)
         encoded_queries = zip(codes, queries.embeddings, probed_lists, strict=True)
@@ -100,6 +105,9 @@ class Searcher:
 
     def rerank(self, queries: Encoded, candidates: Hits, k: int) -> Hits:
         """Re-rank the candidates of Q queries by the distance or the re-ranker of the policy: (Q, k) hits."""
+        if self.policy.rerank_by == "asymmetric":
+            hits = self.gallery.code_lists.rerank(asymmetric_queries(queries), candidates, k)
+            return self.gallery.to_catalogue_rows(hits)
         own_reranker = self.policy.own_reranker
         select = rerank if own_reranker is None else own_reranker.rerank
         return self.gallery.to_catalogue_rows(select(queries.embeddings, candidates, self.gallery.embeddings, k))
@@ -210,6 +218,17 @@ class Searcher:
         max_distance = kth_distance * index.bits / alpha + 1 if alpha else np.inf
         hits = index.range_search(code, probed_lists, int(min(index.bits, max_distance)))
         return weighted(query, hits, embeddings, k, alpha, index.bits)
+
+
+def asymmetric_queries(queries: Encoded) -> np.ndarray:
+    """Activations of the queries minus the threshold, (Q, bits) float32.
+
+    Raises:
+        ValueError: the queries were stored without activations.
+    """
+    if queries.activations is None:
+        raise ValueError("queries.activations=None: the asymmetric distance needs them; encode the images again")
+    return queries.activations
 
 
 def _read_image(image: QueryImage) -> np.ndarray:

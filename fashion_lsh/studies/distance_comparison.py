@@ -97,6 +97,7 @@ class DistanceComparison:
     def _policies(self, policy: SearchPolicy) -> list[SearchPolicy]:
         # `_compare` uses the first two policies as baselines.
         policies = [replace(policy, distance=distance) for distance in ("hamming", "euclidean", "tie_break")]
+        policies.append(replace(policy, distance="asymmetric"))
         reranked = [replace(policy, distance="rerank", rerank_k=rerank_k) for rerank_k in self.rerank_ks]
         return [*policies, *reranked, *(replace(policy, distance="weighted", alpha=alpha) for alpha in self.alphas)]
 

@@ -21,6 +21,7 @@ TITLES = (
 
 DISTANCES = """- hamming: Hamming distance between codes.
 - euclidean: exact Euclidean distance between embeddings.
+- asymmetric: distance between the activations of the query and codes; needs no embeddings.
 - tie_break: Hamming distance between codes, ties ordered by Euclidean distance.
 - rerank: candidates by Hamming distance (number, or fraction of the probed rows), re-ranked by Euclidean distance.
 - weighted: weighted sum of relative Hamming (the given weight) and Euclidean distance."""

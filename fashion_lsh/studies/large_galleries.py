@@ -106,7 +106,7 @@ def perturbed_copies(garments: LabelledGarments, count: int, bits: int) -> Label
     """
     rng = np.random.default_rng(0)
     origin = np.arange(count) % len(garments.labels)
-    probabilities, codes, embeddings = garments.encoded
+    probabilities, codes, embeddings, _ = garments.encoded
     if codes is None:
         raise ValueError("hash=none: perturbed copies need codes; choose a run with a hash layer")
     flips = np.zeros((count, codes.shape[1]), dtype=np.uint8)

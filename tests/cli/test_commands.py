@@ -37,7 +37,8 @@ def test_train_writes_a_complete_run_folder(runs: Path) -> None:
             "search/end_to_end_ms", "data/gallery/garments"} <= set(headline)  # fmt: skip
     assert headline.items() <= results.flat().items()
     assert results.methods()[0] == ("rerank 1000", "1 list")
-    baselines = {"random", "predicted_category", "float", "code", "lsh", "pca", "itq", "colour_histogram", "raw_pixels"}
+    baselines = {"random", "predicted_category", "float", "code", "lsh", "pca", "itq", "rabitq", "int8",
+                 "colour_histogram", "raw_pixels"}  # fmt: skip
     assert {method for method, scope in results.methods() if scope == "whole gallery"} == baselines
     statistics = {row.metric for row in results.select(method="code", split="gallery")}
     assert statistics == {*CodeStatistics._fields, "quantisation_error"}

@@ -69,6 +69,18 @@ def test_unlabelled_images_are_searched_and_shown(
     assert "predicted category" not in capsys.readouterr().out  # there is one list only
 
 
+def test_unlabelled_images_are_searched_without_embeddings(
+    arguments: list[str], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gallery.main([*arguments, "gallery.embeddings=false"]) == 1
+    assert "search=rerank" in capsys.readouterr().err
+    assert gallery.main([*arguments, "gallery.embeddings=false", "search=asymmetric"]) == 0
+    run = open_built(tmp_path)
+    assert run.gallery(None).embeddings.shape == (14, 0)
+    assert run.searcher().search(images / "07.png", k=1).hits[0].id == "07.png"
+    assert not (run.path / "overview").exists()
+
+
 def test_an_interrupted_build_is_resumed_and_a_complete_one_refused(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

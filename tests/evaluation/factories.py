@@ -31,7 +31,9 @@ def random_split(seed: int, num_rows: int, bits: int | None = BITS) -> EncodedSp
     items = [f"item {item}" if item < 8 else "" for item in rng.integers(0, 12, num_rows)]
     names = np.array(CATEGORIES)[rng.integers(0, 3, num_rows)].tolist()
     catalogue = Catalogue.from_columns({"id": ids, "image": ids, "category": names, "item": items})
-    return EncodedSplit(catalogue, Encoded(probabilities, codes, embeddings), {"colour_histogram": histograms})
+    activations = None if bits is None else rng.normal(size=(num_rows, BITS)).astype(np.float32)
+    encoded = Encoded(probabilities, codes, embeddings, activations)
+    return EncodedSplit(catalogue, encoded, {"colour_histogram": histograms})
 
 
 def make_searcher(gallery: EncodedSplit, distance: Any, nprobe: NProbe, bits: int | None = BITS) -> Searcher:

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.baselines import CodePair, baseline_methods, baseline_results, code_pairs
+from fashion_lsh.evaluation.baselines import CodePair, baseline_methods, baseline_results, code_pairs, quantized_pairs
 from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.evaluation.scoring import relevance_by_column
+from fashion_lsh.index.hits import Hits
+from fashion_lsh.index.quantizers import QuantizedVectors
 from fashion_lsh.metrics import retrieval
 from fashion_lsh.metrics.code_statistics import CodeStatistics, code_statistics
 from fashion_lsh.metrics.ranking import CURVE_METRICS, CUTOFFS
@@ -40,13 +42,18 @@ def random_split(seed: int, num_rows: int) -> EncodedSplit:
 
 TRAIN = random_split(2, 200).encoded.embeddings
 FACTORY_TRAIN = factories.random_split(2, 200).encoded.embeddings
-METHODS = ("random", "predicted_category", "float", "code", "lsh", "colour_histogram")  # more bits than dimensions
+METHODS = ("random", "predicted_category", "float", "code", "lsh", "int8", "colour_histogram")  # bits > dimensions
 
 
 def whole_gallery_scores(
-    query: EncodedSplit, gallery: EncodedSplit, relevance: Relevance, pairs: dict[str, CodePair]
+    query: EncodedSplit,
+    gallery: EncodedSplit,
+    relevance: Relevance,
+    pairs: dict[str, CodePair],
+    train: np.ndarray = FACTORY_TRAIN,
 ) -> dict[str, retrieval.Scores]:
-    methods = baseline_methods(query, gallery, pairs)
+    quantized = quantized_pairs(query.encoded, gallery.encoded, train, factories.BITS)
+    methods = baseline_methods(query, gallery, pairs, quantized)
     return {name: score(relevance, None, CUTOFFS) for name, score in methods.items()}
 
 
@@ -75,7 +82,7 @@ def test_training_free_codes_are_scored_over_the_whole_gallery_with_ties() -> No
     query, gallery = random_split(0, 12), random_split(1, 150)
     relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
     pairs = code_pairs(query.encoded, gallery.encoded, TRAIN, BITS)
-    scores = whole_gallery_scores(query, gallery, relevance, pairs)
+    scores = whole_gallery_scores(query, gallery, relevance, pairs, TRAIN)
     for method in ("lsh", "pca", "itq"):
         expected = retrieval.score_codes(*pairs[method], relevance, None)
         assert all(np.array_equal(scores[method][column], expected[column]) for column in expected)
@@ -83,11 +90,30 @@ def test_training_free_codes_are_scored_over_the_whole_gallery_with_ties() -> No
 
 
 @pytest.mark.parametrize(("bits", "has_axes"), [(EMBEDDING_DIM, True), (EMBEDDING_DIM + 1, False)])
-def test_pca_and_itq_are_skipped_with_more_bits_than_embedding_dimensions(bits: int, has_axes: bool) -> None:
+def test_pca_itq_and_rabitq_are_skipped_with_more_bits_than_embedding_dimensions(bits: int, has_axes: bool) -> None:
     query, gallery = (random_split(seed, 40).encoded._replace(codes=np.zeros((40, 2), np.uint8)) for seed in (0, 1))
     pairs = code_pairs(query, gallery, TRAIN, bits)
-    assert ("itq" in pairs) == ("pca" in pairs) == has_axes
+    quantized = quantized_pairs(query, gallery, TRAIN, bits)
+    assert ("itq" in pairs) == ("pca" in pairs) == ("rabitq" in quantized) == has_axes
     assert "lsh" in pairs
+
+
+def test_rabitq_has_one_bit_for_each_principal_axis_and_two_factors() -> None:
+    query, gallery = random_split(0, 12), random_split(1, 150)
+    results, _ = baseline_results(query, gallery, TRAIN, BITS)
+    sizes = {row.method: (row.value, row.bits, row.split) for row in results if row.metric == "code_bytes"}
+    assert sizes == {"rabitq": (1 + 8, BITS, "gallery"), "int8": (EMBEDDING_DIM, 0, "gallery")}
+    centre, axes = (fitted.numpy() for fitted in fit_pca_rotation(torch.from_numpy(TRAIN), BITS))
+    vectors = [(each - centre) @ axes for each in (query.encoded.embeddings, TRAIN, gallery.encoded.embeddings)]
+    distances = QuantizedVectors("rabitq", *vectors[1:]).squared_distances(vectors[0])
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
+    expected = retrieval.score_hits(
+        Hits(distances.argsort(axis=1, kind="stable"), np.sort(distances, axis=1)), relevance
+    )
+    [row] = [
+        row for row in results if (row.method, row.scope, row.metric, row.k) == ("rabitq", WHOLE_GALLERY, "map", 100)
+    ]
+    assert (row.bits, row.value) == (BITS, pytest.approx(expected["map", 100].mean()))
 
 
 def test_code_statistics_of_the_gallery_are_among_the_results() -> None:
@@ -139,6 +165,12 @@ def test_the_random_baseline_equals_the_closed_form() -> None:
                                          nan_ok=True)  # fmt: skip
 
 
+def rounded_to_bytes(vectors: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Round each dimension to the middle of one of 256 intervals between the extremes of the training vectors."""
+    low, step = train.min(axis=0), np.ptp(train, axis=0) / 255
+    return np.asarray(low + (np.floor((vectors - low) / step).clip(0, 255) + 0.5) * step)
+
+
 def test_other_baselines_equal_scores_of_all_pairs() -> None:
     query, gallery = factories.random_split(0, 12), factories.random_split(1, 150)
     relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]
@@ -158,6 +190,7 @@ def test_other_baselines_equal_scores_of_all_pairs() -> None:
     )
     for name, query_vectors, gallery_vectors in (
         ("float", query.encoded.embeddings, gallery.encoded.embeddings),
+        ("int8", query.encoded.embeddings, rounded_to_bytes(gallery.encoded.embeddings, FACTORY_TRAIN)),
         ("colour_histogram", query.descriptors["colour_histogram"], gallery.descriptors["colour_histogram"]),
     ):
         distances = [
@@ -248,6 +281,6 @@ def test_code_baselines_are_skipped_without_a_hash_layer() -> None:
     results, queries = baseline_results(
         factories.random_split(0, 5, None), factories.random_split(1, 20, None), FACTORY_TRAIN, None
     )
-    methods = {"random", "predicted_category", "float", "colour_histogram"}
+    methods = {"random", "predicted_category", "float", "int8", "colour_histogram"}
     assert {row.method for row in results} == set(queries["method"].to_pylist()) == methods
     assert {row.bits for row in results} == {0}

@@ -1,6 +1,7 @@
 """Scores of searches against loops on random encoded images."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fashion_lsh.metrics.ranking import ALL, CUTOFFS
 from fashion_lsh.metrics.retrieval import Relevance
 from fashion_lsh.search.policy import NProbe
 from tests.evaluation.factories import (
+    BITS,
     assert_same_scores,
     hamming_distances,
     make_searcher,
@@ -57,13 +59,36 @@ def test_other_distances_are_scored_by_their_hits(distance: str, nprobe: NProbe)
     np.testing.assert_allclose(limited["map", 10], retrieval.score_hits(hits, relevance)["map", 10], atol=1e-12)
 
 
-@pytest.mark.parametrize("rerank_k", [1, 7, 0.3])
+@pytest.mark.parametrize("nprobe", [1, "all"])
 @pytest.mark.parametrize("column", ["category", "item"])
-def test_reranking_is_scored_over_all_choices_of_tied_candidates(rerank_k: int | float, column: str) -> None:
+def test_asymmetric_distance_is_scored_over_all_orders_of_equal_codes(nprobe: NProbe, column: str) -> None:
+    query, gallery = random_split(0, 12), random_split(1, 150)
+    relevance = relevance_by_column(query.catalogue, gallery.catalogue)[column]
+    searcher = make_searcher(gallery, "asymmetric", nprobe)
+    hits = searcher.search_encoded(query.encoded, 150)
+    distances, probed = np.zeros((12, 150), dtype=int), np.zeros((12, 150), dtype=bool)
+    for row, (hit_rows, hit_distances) in enumerate(zip(hits.rows, hits.distances, strict=True)):
+        found = hit_rows >= 0
+        distances[row, hit_rows[found]] = np.unique(hit_distances[found], return_inverse=True)[1]
+        probed[row, hit_rows[found]] = True
+    assert distances.max() == 5  # six distinct codes
+    expected = scores_of_all_pairs(distances.tolist(), probed.tolist(), relevance)
+    assert_same_scores(score_search(searcher, query.encoded, relevance), expected)
+
+
+@pytest.mark.parametrize("rerank_k", [1, 7, 0.3])
+@pytest.mark.parametrize("rerank_by", ["euclidean", "asymmetric"])
+@pytest.mark.parametrize("column", ["category", "item"])
+def test_reranking_is_scored_over_all_choices_of_tied_candidates(
+    rerank_k: int | float, rerank_by: Any, column: str
+) -> None:
     query, gallery = random_split(0, 12), random_split(1, 60)
+    if rerank_by == "asymmetric":  # equal codes would be tied after the re-ranking, too
+        distinct_codes = np.random.default_rng(3).permutation(2**BITS)[:60].astype("<u2")[:, None].view(np.uint8)
+        gallery = replace(gallery, encoded=gallery.encoded._replace(codes=distinct_codes))
     relevance = relevance_by_column(query.catalogue, gallery.catalogue)[column]
     searcher = make_searcher(gallery, "rerank", 2)
-    searcher = searcher.with_policy(replace(searcher.policy, rerank_k=rerank_k))
+    searcher = searcher.with_policy(replace(searcher.policy, rerank_k=rerank_k, rerank_by=rerank_by))
     scores = score_search(searcher, query.encoded, relevance)
     assert gallery.encoded.codes is not None
     sampled, rng = [], np.random.default_rng(0)
@@ -82,7 +107,7 @@ def test_reranking_is_scored_over_all_choices_of_tied_candidates(rerank_k: int |
     assert any(len(np.unique(np.stack([single["map", ALL] for single in sampled])[:, row])) > 1 for row in range(12))
 
 
-@pytest.mark.parametrize("distance", ["rerank", "euclidean"])
+@pytest.mark.parametrize("distance", ["rerank", "euclidean", "asymmetric"])
 def test_scores_do_not_depend_on_the_block_size(distance: str, monkeypatch: pytest.MonkeyPatch) -> None:
     query, gallery = random_split(0, 12), random_split(1, 60)
     relevance = relevance_by_column(query.catalogue, gallery.catalogue)["category"]

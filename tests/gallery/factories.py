@@ -54,7 +54,11 @@ def random_encoded(seed: int, num_rows: int, bits: int | None = BITS) -> Encoded
     probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
     distinct_codes = pack(np.random.default_rng(7).random((8, BITS)))
     embeddings = np.float32(rng.integers(-3, 4, (num_rows, DIM)) / 16)
-    return Encoded(probabilities, None if bits is None else distinct_codes[rng.integers(0, 8, num_rows)], embeddings)
+    if bits is None:
+        return Encoded(probabilities, None, embeddings)
+    codes = distinct_codes[rng.integers(0, 8, num_rows)]
+    activations = np.float32(rng.integers(-20, 21, (num_rows, BITS)) / 16)
+    return Encoded(probabilities, codes, embeddings, activations)
 
 
 def make_catalogue(num_rows: int, first_row: int = 0) -> Catalogue:
@@ -62,8 +66,9 @@ def make_catalogue(num_rows: int, first_row: int = 0) -> Catalogue:
     return Catalogue.from_columns({"id": ids, "image": ids, "category": ["hat"] * num_rows})
 
 
-def build_gallery(bits: int | None = BITS, num_rows: int = 40, seed: int = 0) -> Gallery:
-    return Gallery.build(FakeModel(bits), random_encoded(seed, num_rows, bits), make_catalogue(num_rows))
+def build_gallery(bits: int | None = BITS, num_rows: int = 40, seed: int = 0, store_embeddings: bool = True) -> Gallery:
+    encoded, catalogue = random_encoded(seed, num_rows, bits), make_catalogue(num_rows)
+    return Gallery.build(FakeModel(bits), encoded, catalogue, store_embeddings)
 
 
 def file_names(folder: Path) -> list[str]:

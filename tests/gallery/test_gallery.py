@@ -1,5 +1,6 @@
 """Building a gallery in memory, adding and removing garments, and compacting."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,19 @@ from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.gallery.factories import BITS, FakeModel, build_gallery, make_catalogue, random_encoded
+from tests.index.factories import assert_same_hits
 from tests.search.factories import POLICY_DEFAULTS
 
 with_and_without_codes = pytest.mark.parametrize("bits", [BITS, None])
 all_distances = pytest.mark.parametrize(
     ("distance", "bits"),
-    [("hamming", BITS), ("rerank", BITS), ("tie_break", BITS), ("weighted", BITS), ("euclidean", BITS),
-     ("euclidean", None)],
+    [("hamming", BITS), ("rerank", BITS), ("tie_break", BITS), ("weighted", BITS), ("asymmetric", BITS),
+     ("euclidean", BITS), ("euclidean", None)],
 )  # fmt: skip
 
 
 def subset(encoded: Encoded, rows: np.ndarray) -> Encoded:
-    codes = None if encoded.codes is None else encoded.codes[rows]
-    return Encoded(encoded.probabilities[rows], codes, encoded.embeddings[rows])
+    return Encoded(*(None if field is None else field[rows] for field in encoded))  # type: ignore[arg-type]
 
 
 def make_searcher(gallery: Gallery, distance: Any, bits: int | None) -> Searcher:
@@ -232,3 +233,26 @@ def test_gallery_can_be_emptied_and_refilled(bits: int | None) -> None:
         gallery.compact()
     gallery.add(random_encoded(2, 2, bits), make_catalogue(2))
     assert [len(hits) for hits in hits_by_id(searcher, queries, 3)] == [2] * 5
+
+
+def test_gallery_without_embeddings_is_updated_and_saved(tmp_path: Path) -> None:
+    gallery, whole = (build_gallery(store_embeddings=stored) for stored in (False, True))
+    assert (gallery.has_embeddings, whole.has_embeddings) == (False, True)
+    queries, policy = random_encoded(1, 5), SearchPolicy("asymmetric", "all")
+    for each in (gallery, whole):
+        each.add(random_encoded(2, 7), make_catalogue(7, 40))
+        each.remove(each.catalogue.column("id")[::5].astype(str))
+    gallery.save(tmp_path)
+    opened = Gallery.open(tmp_path, gallery.fingerprint, verify_embeddings=True)
+    assert opened.embeddings.shape == (47, 0)
+    assert opened.tombstones == whole.tombstones == 10
+    for each in (gallery, opened):
+        assert_same_hits(*(Searcher(FakeModel(), g, policy).search_encoded(queries, 50) for g in (each, whole)))
+    opened.compact()
+    whole.compact()
+    assert_same_hits(*(Searcher(FakeModel(), g, policy).search_encoded(queries, 50) for g in (opened, whole)))
+
+
+def test_asymmetric_search_of_a_gallery_without_codes_is_rejected() -> None:
+    with pytest.raises(ValueError, match="search=asymmetric needs codes"):
+        _ = build_gallery(None).code_lists

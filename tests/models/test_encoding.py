@@ -51,7 +51,8 @@ def test_concatenated_batches_equal_one_batch(bits: int | None, size: int) -> No
     images, model = random_crops(), PixelSumModel(bits)
     whole = encode(model, images)
     concatenated = Encoded.concatenate([encode(model, part) for part in images.split(size)])
-    assert [field.shape for field in fields(concatenated)] == [(5, 3), (5, 2), (5, 4)] if bits else [(5, 3), (5, 4)]
+    shapes = [(5, 3), (5, 2), (5, 4), (5, 12)] if bits else [(5, 3), (5, 4)]
+    assert [field.shape for field in fields(concatenated)] == shapes
     for actual, expected in zip(fields(concatenated), fields(whole), strict=True):
         assert np.array_equal(actual, expected)
 
@@ -69,12 +70,15 @@ def test_row_of_a_batch_equals_single_encoding(bits: int | None) -> None:
 def test_bit_is_1_above_the_threshold(threshold: float) -> None:
     images = random_crops()
     images[0, 0, 0, 0] = int(256 * threshold)  # an activation equal to the threshold gives bit 0
-    codes = encode(PixelSumModel(threshold=threshold), images).codes
+    _, codes, _, activations = encode(PixelSumModel(threshold=threshold), images)
     assert codes is not None
+    assert activations is not None
+    assert activations.dtype == np.float32
     assert codes.dtype == np.uint8
     for row, bit in np.ndindex(5, 12):
-        expected = images[row].flatten()[bit].item() / 256 > threshold
-        assert (codes[row, bit // 8] >> (bit % 8) & 1) == expected
+        expected = images[row].flatten()[bit].item() / 256
+        assert (codes[row, bit // 8] >> (bit % 8) & 1) == (expected > threshold)
+        assert activations[row, bit] == expected - threshold
     assert not (codes[:, 1] >> 4).any()
 
 
@@ -118,3 +122,11 @@ def test_encode_runs_without_gradient() -> None:
     weight = torch.ones(1, requires_grad=True)
     model.probabilities = lambda logits: logits * weight  # type: ignore[method-assign]  # .numpy() raises for tensors that require grad
     assert encode(model, random_crops()).probabilities.shape == (5, 3)
+
+
+def test_parts_without_activations_are_concatenated_without() -> None:
+    encoded = encode(PixelSumModel(), random_crops())
+    parts = Encoded.concatenate([encoded, encoded._replace(activations=None)])
+    assert parts.activations is None
+    assert parts.codes is not None
+    assert len(parts.codes) == 10

@@ -73,6 +73,8 @@ def test_a_search_description_states_distance_and_probed_lists() -> None:
     ("policy", "named", "absent"),
     [(SearchPolicy("rerank", rerank_k=0.1), "10 %", "0.1"),
      (SearchPolicy("rerank", rerank_k=1), "best 1 by", "%"),
+     (SearchPolicy("rerank", rerank_by="asymmetric"), "re-ranked by asymmetric", "Euclid"),
+     (SearchPolicy("asymmetric"), "activations of the query and codes", "Euclid"),
      (SearchPolicy("hamming", min_confidence=0.5), "below 50 %", "cumulative"),
      (SearchPolicy("euclidean", min_probability=0.5), "up to a cumulative probability of 50 %", "below")],
 )  # fmt: skip
@@ -96,7 +98,8 @@ def test_an_own_reranker_is_named() -> None:
 
 
 def test_every_baseline_is_described() -> None:
-    assert {"code", "float", "lsh", "pca", "itq", "predicted_category", "random", *DESCRIPTORS} == METHODS.keys()
+    assert {"code", "float", "lsh", "pca", "itq", "rabitq", "int8", "predicted_category", "random",
+            *DESCRIPTORS} == METHODS.keys()  # fmt: skip
     assert len(set(METHODS.values())) == len(METHODS)
 
 

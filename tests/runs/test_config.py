@@ -30,7 +30,8 @@ DATA = {
     "min_crop_area": 1.0, "ratios": {"train": 0.8, "val": 0.2}, "gallery": "train", "leaks": "refuse", "split_seed": 0,
     "batch_size": 64, "workers": 1, "samples_per_epoch": None, "balanced": False, "seed": 0,
 }  # fmt: skip
-SEARCH = {"_target_": "fashion_lsh.search.policy.SearchPolicy", "distance": "hamming", "nprobe": 1, "rerank_k": 1000}
+SEARCH = {"_target_": "fashion_lsh.search.policy.SearchPolicy", "distance": "hamming", "nprobe": 1, "rerank_k": 1000,
+          "rerank_by": "euclidean"}  # fmt: skip
 CONFIG = {"seed": 0, "classifier": CLASSIFIER, "data": DATA, "search": SEARCH, "hash": None}
 
 
@@ -93,6 +94,7 @@ INVALID_SETTINGS = [
     ("search.nprobe", 0.95),
     ("search.min_probability", 1.5),
     ("search.distance", "hamming_distance"),
+    ("search.rerank_by", "hamming"),
 ]
 ANY_VALUE = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers())
@@ -230,6 +232,7 @@ def test_size_of_the_images_without_a_value_is_that_of_the_weights() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [({"overwrite": "no"}, "overwrite='no'"), ({"seed": -1}, "seed=-1"), ({"name": None}, "name=None"),
+     ({"gallery": {"embeddings": "no"}}, "gallery.embeddings='no'"),
      ({"backbone": {"weights": 5}}, "backbone.weights=5"),
      ({"backbone": {"library": "keras"}}, "backbone.library='keras'"),
      ({"logger": {"tags": "foo"}}, "logger.tags='foo'"),
@@ -274,7 +277,7 @@ def test_invalid_number_of_devices_is_named(name: str, value: Any) -> None:
     check({"trainer": {"devices": "auto"}})
 
 
-@pytest.mark.parametrize("group", ["backbone", "logger", "crop"])
+@pytest.mark.parametrize("group", ["backbone", "logger", "crop", "gallery"])
 def test_unused_key_is_rejected(group: str) -> None:
     with pytest.raises(ValueError, match=rf"^{group}\.foo=1: "):
         check({group: {"foo": 1}})

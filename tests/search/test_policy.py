@@ -51,6 +51,12 @@ class OwnReranker:
         ({"distance": "rerank"}, None, r"search=rerank "),
         ({"distance": "tie_break"}, None, r"search=tie_break "),
         ({"distance": "weighted"}, None, r"search=weighted "),
+        ({"distance": "asymmetric"}, None, r"search=asymmetric .*hash=none"),
+        (
+            {"rerank_by": "asymmetric", "reranker": {"_target_": "tests.search.test_policy.OwnReranker", "power": 1}},
+            BITS,
+            r"search\.rerank_by=asymmetric: search\.reranker=.*OwnReranker",
+        ),
     ],
 )
 def test_check_rejects_invalid_policies(change: dict[str, Any], bits: int | None, message: str) -> None:
@@ -149,8 +155,34 @@ def test_probability_threshold_selects_the_fewest_lists() -> None:
             "weighted 0.3, 2 lists, probability 0.95, whole gallery below 0.5",
         ),
         (SearchPolicy("hamming", "all", 200, 0.3, 0.5, 0.9), "hamming, whole gallery"),
+        (SearchPolicy("asymmetric"), "asymmetric, 1 list"),
+        (SearchPolicy("rerank", rerank_by="asymmetric"), "rerank 1000 asymmetric, 1 list"),
+        (SearchPolicy("hamming", rerank_by="asymmetric"), "hamming, 1 list"),
     ],
 )
 def test_label_contains_every_setting(policy: SearchPolicy, label: str) -> None:
     assert policy.label == label == f"{policy.method}, {policy.scope}"
     assert policy.uses_codes == (policy.distance != "euclidean")
+
+
+@pytest.mark.parametrize(
+    ("policy", "uses_embeddings"),
+    [
+        (SearchPolicy("hamming"), False),
+        (SearchPolicy("asymmetric"), False),
+        (SearchPolicy("rerank", rerank_by="asymmetric"), False),
+        (SearchPolicy("rerank"), True),
+        (SearchPolicy("rerank", reranker={"_target_": "tests.search.test_policy.OwnReranker", "power": 1}), True),
+        *((SearchPolicy(distance), True) for distance in ("euclidean", "tie_break", "weighted")),
+    ],
+)
+def test_policies_that_use_embeddings_need_a_gallery_with_embeddings(
+    policy: SearchPolicy, uses_embeddings: bool
+) -> None:
+    assert policy.uses_embeddings == uses_embeddings
+    policy.check_embeddings(True)
+    if uses_embeddings:
+        with pytest.raises(ValueError, match=rf"search={policy.distance} .*gallery\.embeddings=false"):
+            policy.check_embeddings(False)
+    else:
+        policy.check_embeddings(False)

@@ -35,7 +35,7 @@ from tests.search.factories import POLICY_DEFAULTS, expected_lists
 LIST_SELECTIONS: list[dict[str, Any]] = [
     {"nprobe": 1}, {"nprobe": 3}, {"nprobe": "all"}, {"min_probability": 0.6}, {"min_probability": 0.95, "nprobe": 2}
 ]  # fmt: skip
-CODE_DISTANCES = ("hamming", "rerank", "tie_break", "weighted")
+CODE_DISTANCES = ("hamming", "rerank", "tie_break", "weighted", "asymmetric")
 all_distances = pytest.mark.parametrize("distance", [*CODE_DISTANCES, "euclidean"])
 seeds = st.integers(0, 2**32 - 1)
 
@@ -60,23 +60,32 @@ def hamming_distance(code: np.ndarray, other_code: np.ndarray) -> int:
     return sum(int(a ^ b).bit_count() for a, b in zip(code.tolist(), other_code.tolist(), strict=True))
 
 
-def rank(policy: SearchPolicy, k: int, rows: list[tuple[int, np.float32, int]]) -> list[tuple[Any, ...]]:
-    """Sort (Hamming distance, Euclidean distance, row) by the policy, and return (distance, row)."""
+def asymmetric_distance(activations: np.ndarray, code: np.ndarray) -> np.float32:
+    bits = np.unpackbits(code, count=BITS, bitorder="little").astype(float)
+    norm = np.sqrt((activations.astype(float) ** 2).sum() * BITS)
+    return np.float32(np.sqrt(max(0, 2 - (2 / norm if norm else 0) * (activations * (2 * bits - 1)).sum())))
+
+
+def rank(policy: SearchPolicy, k: int, rows: list[tuple[int, np.float32, int, np.float32]]) -> list[tuple[Any, ...]]:
+    """Sort (Hamming, Euclidean distance, row, asymmetric distance) by the policy, and return (distance, row)."""
     match policy.distance:
         case "hamming":
-            return sorted((hamming, row) for hamming, _, row in rows)
+            return sorted((hamming, row) for hamming, _, row, _ in rows)
         case "euclidean":
-            return sorted((euclidean, row) for _, euclidean, row in rows)
+            return sorted((euclidean, row) for _, euclidean, row, _ in rows)
+        case "asymmetric":
+            return sorted((asymmetric, row) for *_, row, asymmetric in rows)
         case "rerank":
             num_candidates = policy.rerank_k if isinstance(policy.rerank_k, int) else ceil(policy.rerank_k * len(rows))
             candidates = sorted(rows, key=lambda row: (row[0], row[2]))[: max(k, num_candidates)]
-            return sorted((euclidean, row) for _, euclidean, row in candidates)
+            column = 1 if policy.rerank_by == "euclidean" else 3
+            return sorted((candidate[column], candidate[2]) for candidate in candidates)
         case "tie_break":
             # Euclidean / 4 is below 1, so that it only breaks ties of Hamming distances.
-            return [(hamming + euclidean / 4, row) for hamming, euclidean, row in sorted(rows)]
+            return [(hamming + euclidean / 4, row) for hamming, euclidean, row, _ in sorted(rows)]
     alpha = policy.alpha
     return sorted(
-        (np.float32(alpha / BITS * hamming + (1 - alpha) / 2 * euclidean), row) for hamming, euclidean, row in rows
+        (np.float32(alpha / BITS * hamming + (1 - alpha) / 2 * euclidean), row) for hamming, euclidean, row, _ in rows
     )
 
 
@@ -87,8 +96,11 @@ def brute_force(queries: Encoded, gallery: Encoded, policy: SearchPolicy, k: int
         rows = []
         for row in np.flatnonzero(np.isin(gallery.predicted, expected_lists(probabilities, policy))).tolist():
             has_codes = queries.codes is not None and gallery.codes is not None
-            hamming = hamming_distance(queries.codes[query], gallery.codes[row]) if has_codes else 0  # type: ignore[index]
-            rows.append((hamming, np.linalg.norm(gallery.embeddings[row] - queries.embeddings[query]), row))
+            hamming, asymmetric = 0, np.float32(0)
+            if has_codes:
+                hamming = hamming_distance(queries.codes[query], gallery.codes[row])  # type: ignore[index]
+                asymmetric = asymmetric_distance(queries.activations[query], gallery.codes[row])  # type: ignore[index]
+            rows.append((hamming, np.linalg.norm(gallery.embeddings[row] - queries.embeddings[query]), row, asymmetric))
         rankings.append(rank(policy, k, rows)[:k])
     return hits_from_lists(
         [[row for _, row in ranking] for ranking in rankings],
@@ -106,6 +118,7 @@ policies = st.builds(
     alpha=st.sampled_from([0.0, 0.05, 0.5, 0.95, 1.0]),
     min_confidence=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     min_probability=st.sampled_from([None, 0.6, 0.95]),
+    rerank_by=st.sampled_from(["euclidean", "asymmetric"]),
 )
 
 
@@ -227,9 +240,10 @@ def test_searcher_rejects_invalid_arguments(distance: str) -> None:
         searcher.search_lists(queries, np.full((2, 4), 4), 3)
     if distance == "hamming":
         return  # Hamming distance does not use embeddings
-    nan_embeddings = queries._replace(embeddings=np.full_like(queries.embeddings, np.nan))
-    with pytest.raises(ValueError, match=r"(queries|embeddings)\[0\] .*NaN"):
-        searcher.search_encoded(nan_embeddings, 3)
+    field = "activations" if distance == "asymmetric" else "embeddings"
+    nan_queries = queries._replace(**{field: np.full_like(getattr(queries, field), np.nan)})
+    with pytest.raises(ValueError, match=rf"(queries|{field})\[0\] .*NaN"):
+        searcher.search_encoded(nan_queries, 3)
 
 
 @pytest.mark.parametrize("box", [None, [10.0, 5.0, 40.0, 30.0]])
@@ -296,3 +310,28 @@ def test_searching_codes_in_a_gallery_without_codes_is_rejected(distance: Any) -
     for query in (random_encoded(1, 2), random_encoded(1, 2, None)):
         with pytest.raises(ValueError, match=f"search={distance} "):
             searcher.search_encoded(query, 3)
+
+
+@pytest.mark.parametrize("change", [{"distance": "asymmetric"}, {"rerank_by": "asymmetric"}, {"distance": "hamming"}])
+def test_gallery_without_embeddings_has_the_hits_of_a_gallery_with_embeddings(change: dict[str, Any]) -> None:
+    policy, queries = replace(SearchPolicy("rerank", 2, 9), **change), random_encoded(1, 10)
+    searchers = [Searcher(FakeModel(), build_gallery(store_embeddings=stored), policy) for stored in (True, False)]
+    stored_hits, hits = (searcher.search_encoded(queries, 12) for searcher in searchers)
+    assert_same_hits(hits, stored_hits)
+
+
+@pytest.mark.parametrize("distance", ["rerank", "euclidean", "tie_break", "weighted"])
+def test_searching_embeddings_that_the_gallery_does_not_store_is_rejected(distance: Any) -> None:
+    gallery, message = build_gallery(store_embeddings=False), rf"search={distance} .*gallery\.embeddings=false"
+    with pytest.raises(ValueError, match=message):
+        Searcher(FakeModel(), gallery, SearchPolicy(distance))
+    searcher = Searcher(FakeModel(), gallery, SearchPolicy("asymmetric"))
+    with pytest.raises(ValueError, match=message):
+        searcher.with_policy(SearchPolicy(distance))
+
+
+@pytest.mark.parametrize("policy", [SearchPolicy("asymmetric"), SearchPolicy("rerank", rerank_by="asymmetric")])
+def test_queries_without_activations_are_rejected(policy: SearchPolicy) -> None:
+    queries = random_encoded(1, 2)._replace(activations=None)
+    with pytest.raises(ValueError, match=r"activations=None"):
+        searcher_with_policy(random_encoded(0, 20), policy).search_encoded(queries, 3)

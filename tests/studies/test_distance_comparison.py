@@ -20,7 +20,7 @@ def test_all_distances_are_compared_on_one_gallery(data: GarmentData, tmp_path: 
     experiment = DistanceComparison(gallery_size=100, num_queries=4, rerank_ks=[5, 100, 0.5], alphas=[0.0, 0.5, 1.0])
     rows = experiment(FakeModel(data.categories), data, SEARCH, tmp_path)
     row_by_search = {(row["scope"], row["search"]): row for row in rows}
-    assert len(row_by_search) == len(rows) == 2 * 7
+    assert len(row_by_search) == len(rows) == 2 * 8
     assert {row["gallery"] for row in rows} == {100}
     assert (
         row_by_search["all", "euclidean"]["neighbour recall"]
