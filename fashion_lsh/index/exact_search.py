@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import faiss
 import numpy as np
 
-from fashion_lsh.index.hits import sort_keys
+from fashion_lsh.index.hits import make_sort_keys
 from fashion_lsh.index.validation import ROW_BITS
 
 BLOCK = 2**17  # number of codes compared at once; their distances take 512 kB
@@ -84,7 +84,7 @@ def nearest_keys(
     for start, stop in split_blocks(slices):
         distances = hamming_distances(query, codes[start:stop])
         positions = nearest_positions(distances, k, limit)
-        keys = sort_keys(distances[positions], rows[start:stop][positions])
+        keys = make_sort_keys(distances[positions], rows[start:stop][positions])
         keys = np.concatenate([nearest, keys]) if len(nearest) else keys
         keys.sort()
         nearest = keys[:k]

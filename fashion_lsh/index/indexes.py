@@ -11,7 +11,7 @@ from faiss.contrib import ivf_tools
 
 from fashion_lsh.index.codes import check_codes, code_bytes, pad_codes, stored_code_bytes
 from fashion_lsh.index.exact_search import Block, hamming_distances, nearest_keys, split_blocks
-from fashion_lsh.index.hits import NO_HIT, Hits, sort_keys
+from fashion_lsh.index.hits import NO_HIT, Hits, make_sort_keys
 from fashion_lsh.index.inverted_lists import InvertedListIndex
 from fashion_lsh.index.validation import (
     MAX_ROW,
@@ -83,7 +83,7 @@ class HashIndex(InvertedListIndex):
         for start, stop in split_blocks(self._slices(probed_lists[0].tolist())):
             distances = hamming_distances(stored, self._codes[start:stop])
             positions = np.flatnonzero(distances <= int(min(radius, self.bits)))
-            keys.append(sort_keys(distances[positions], self._rows[start:stop][positions]))
+            keys.append(make_sort_keys(distances[positions], self._rows[start:stop][positions]))
         return Hits.from_keys(np.sort(np.concatenate(keys))[None])
 
     def empty(self) -> Self:
