@@ -34,7 +34,7 @@ class Hits:
 
     @classmethod
     def from_keys(cls, keys: np.ndarray) -> "Hits":
-        """Convert sort keys of distances and rows (see `make_sort_keys`), ascending, padded with NO_HIT: (Q, K) int64."""
+        """Convert keys of `make_sort_keys`, ascending and padded with NO_HIT.  (Q, K) int64 -> (Q, K) hits."""
         rows, distances = keys & MAX_ROW, (keys >> ROW_BITS).astype(np.float32)
         if np.count_nonzero(keys[:, -1:] == NO_HIT):
             is_padding = keys == NO_HIT
@@ -86,7 +86,7 @@ class Hits:
 
 
 def make_sort_keys(distances: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Combine distances, 0 to 2^23 - 1, and rows into integers that sort by (distance, row).  (n,) int -> (n,) int64."""
+    """Combine distances below 2^23 and rows into integers that sort by (distance, row).  (n,) int -> (n,) int64."""
     return distances.astype(np.int64) << ROW_BITS | rows
 
 
