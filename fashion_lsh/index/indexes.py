@@ -113,12 +113,13 @@ class HashIndex(InvertedListIndex):
         return np.repeat(np.arange(self.num_lists), self.list_sizes())
 
     def _search(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-        stored, keys = pad_codes(queries, self._codes.shape[1]), np.full((len(queries), k), NO_HIT)
+        stored, keys = pad_codes(queries, self._codes.shape[1]), np.empty((len(queries), k), dtype=np.int64)
         for query, list_ids in enumerate(probed_lists.tolist()):
             nearest = nearest_keys(
                 stored[query : query + 1], self._codes, self._rows, self._slices(list_ids), k, self.bits
             )
             keys[query, : len(nearest)] = nearest
+            keys[query, len(nearest) :] = NO_HIT
         return Hits.from_keys(keys)
 
     def _slices(self, list_ids: list[int]) -> list[Block]:
