@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import faiss
 import numpy as np
 
-from fashion_lsh.index.hits import sort_keys
+from fashion_lsh.index.hits import make_sort_keys
 from fashion_lsh.index.validation import ROW_BITS
 
 BLOCK = 2**17  # number of codes compared at once; their distances take 512 kB
@@ -47,21 +47,22 @@ def nearest_positions(distances: np.ndarray, k: int, limit: int) -> np.ndarray:
     """
     if len(distances) <= k:
         return (distances <= limit).nonzero()[0]
-    sample = np.sort(distances[:SAMPLE])
+    sample = distances[:SAMPLE].copy()
+    sample.sort()
     radius, step = min(int(sample[k * len(sample) // len(distances)]), limit), 1
-    low, high, is_near = 0, limit, np.empty(0, dtype=bool)  # the smallest radius is low to high; is_near: up to high
-    while low < high or not len(is_near):
-        is_within = distances <= radius
-        count = np.count_nonzero(is_within)
+    low, high, nearest = 0, limit + 1, np.empty(0, dtype=np.int64)  # `nearest` are the positions up to `high`
+    while low < high:
+        positions = (distances <= radius).nonzero()[0]
+        count = len(positions)
         if count >= k or radius == limit:
-            high, is_near = radius, is_within
+            high, nearest = radius, positions
         if k <= count <= FEW:
             break
         low, radius = (low, radius - step) if count >= k else (radius + 1, radius + step)
         step *= 2
         if not low <= radius < high:
             radius = (low + high) // 2
-    return is_near.nonzero()[0]
+    return nearest
 
 
 def nearest_keys(
@@ -84,7 +85,7 @@ def nearest_keys(
     for start, stop in split_blocks(slices):
         distances = hamming_distances(query, codes[start:stop])
         positions = nearest_positions(distances, k, limit)
-        keys = sort_keys(distances[positions], rows[start:stop][positions])
+        keys = make_sort_keys(distances[positions], rows[start:stop][positions])
         keys = np.concatenate([nearest, keys]) if len(nearest) else keys
         keys.sort()
         nearest = keys[:k]

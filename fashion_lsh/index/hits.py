@@ -34,7 +34,7 @@ class Hits:
 
     @classmethod
     def from_keys(cls, keys: np.ndarray) -> "Hits":
-        """Convert the sort keys of distances and rows, ascending and padded with NO_HIT.  (Q, K) int64 -> (Q, K)."""
+        """Convert keys of `make_sort_keys`, ascending and padded with NO_HIT.  (Q, K) int64 -> (Q, K) hits."""
         rows, distances = keys & MAX_ROW, (keys >> ROW_BITS).astype(np.float32)
         if np.count_nonzero(keys[:, -1:] == NO_HIT):
             is_padding = keys == NO_HIT
@@ -85,9 +85,9 @@ class Hits:
         _raise_where((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0), "a duplicate row")
 
 
-def sort_keys(numbers: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Combine numbers, 0 to 2^23 - 1, and rows into integers that sort by (number, row).  (n,) int -> (n,) int64."""
-    return numbers.astype(np.int64) << ROW_BITS | rows
+def make_sort_keys(distances: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Combine distances below 2^23 and rows into integers that sort by (distance, row).  (n,) int -> (n,) int64."""
+    return distances.astype(np.int64) << ROW_BITS | rows
 
 
 def _raise_where(is_invalid: np.ndarray, problem: str) -> None:

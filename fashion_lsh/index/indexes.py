@@ -11,7 +11,7 @@ from faiss.contrib import ivf_tools
 
 from fashion_lsh.index.codes import check_codes, code_bytes, pad_codes, stored_code_bytes
 from fashion_lsh.index.exact_search import Block, hamming_distances, nearest_keys, split_blocks
-from fashion_lsh.index.hits import NO_HIT, Hits, sort_keys
+from fashion_lsh.index.hits import NO_HIT, Hits, make_sort_keys
 from fashion_lsh.index.inverted_lists import InvertedListIndex
 from fashion_lsh.index.validation import (
     MAX_ROW,
@@ -83,7 +83,7 @@ class HashIndex(InvertedListIndex):
         for start, stop in split_blocks(self._slices(probed_lists[0].tolist())):
             distances = hamming_distances(stored, self._codes[start:stop])
             positions = np.flatnonzero(distances <= int(min(radius, self.bits)))
-            keys.append(sort_keys(distances[positions], self._rows[start:stop][positions]))
+            keys.append(make_sort_keys(distances[positions], self._rows[start:stop][positions]))
         return Hits.from_keys(np.sort(np.concatenate(keys))[None])
 
     def empty(self) -> Self:
@@ -113,12 +113,13 @@ class HashIndex(InvertedListIndex):
         return np.repeat(np.arange(self.num_lists), self.list_sizes())
 
     def _search(self, queries: np.ndarray, probed_lists: np.ndarray, k: int) -> Hits:
-        stored, keys = pad_codes(queries, self._codes.shape[1]), np.full((len(queries), k), NO_HIT)
+        stored, keys = pad_codes(queries, self._codes.shape[1]), np.empty((len(queries), k), dtype=np.int64)
         for query, list_ids in enumerate(probed_lists.tolist()):
             nearest = nearest_keys(
                 stored[query : query + 1], self._codes, self._rows, self._slices(list_ids), k, self.bits
             )
             keys[query, : len(nearest)] = nearest
+            keys[query, len(nearest) :] = NO_HIT
         return Hits.from_keys(keys)
 
     def _slices(self, list_ids: list[int]) -> list[Block]:

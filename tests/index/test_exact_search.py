@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fashion_lsh.index import exact_search
 from fashion_lsh.index.exact_search import Block, hamming_distances, nearest_keys, nearest_positions
-from fashion_lsh.index.hits import sort_keys
+from fashion_lsh.index.hits import make_sort_keys
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -87,5 +87,5 @@ def test_later_blocks_may_be_nearer(num_near: int) -> None:
     codes[len(codes) - num_near :] = 0
     rows, query = np.arange(len(codes))[::-1].copy(), np.zeros((1, 8), np.uint8)
     keys = nearest_keys(query, codes, rows, [(0, len(codes))], 100, 64)
-    expected = np.sort(sort_keys(plain_distances(query, codes), rows))[:100]
+    expected = np.sort(make_sort_keys(plain_distances(query, codes), rows))[:100]
     assert np.array_equal(keys, expected)

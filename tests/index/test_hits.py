@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.index.hits import NO_HIT, Hits, sort_keys
+from fashion_lsh.index.hits import NO_HIT, Hits, make_sort_keys
 from fashion_lsh.index.validation import MAX_ROW
 
 INF = float("inf")
@@ -67,7 +67,7 @@ def test_from_keys_equals_nearest(seed: int, num_queries: int, num_hits: int, ma
     rows = max_row - rng.permuted(np.tile(np.arange(20), (num_queries, 1)), axis=1)[:, :num_hits]
     distances = rng.integers(0, 5, rows.shape, dtype=np.int32)
     is_padding = rng.random(rows.shape) < 0.3
-    keys = np.sort(np.where(is_padding, NO_HIT, sort_keys(distances, rows)), axis=1)
+    keys = np.sort(np.where(is_padding, NO_HIT, make_sort_keys(distances, rows)), axis=1)
     actual, expected = Hits.from_keys(keys), Hits.nearest(np.where(is_padding, -1, rows), distances, num_hits)
     actual.check()
     assert np.array_equal(actual.rows, expected.rows)
