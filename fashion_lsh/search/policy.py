@@ -17,6 +17,7 @@ NProbe = PositiveInt | Literal["all"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Distance = Annotated[float, Field(ge=0)]
+HIT_FILTERS = ("where", "unique_items", "max_distance")  # settings that change the hits, but not the ranking of rows
 AUTO_DISTANCES = ("hamming", "euclidean", "rerank")  # distances for which max_distance=auto is calibrated
 
 
@@ -92,15 +93,19 @@ class SearchPolicy:
         for name, value in (("alpha", self.alpha), ("min_confidence", self.min_confidence)):
             if not 0 <= value <= 1:
                 raise ValueError(f"search.{name}={value}: out of range; set a number from 0 to 1")
+        self.check_auto_distance()
+        if isinstance(self.max_distance, float | int) and not self.max_distance >= 0:
+            raise ValueError(f"search.max_distance={self.max_distance}: out of range; set 0 or more, auto or null")
+        if bits is None and self.distance != "euclidean":
+            raise ValueError(f"search={self.distance} needs codes, but hash=none has none; set search=euclidean")
+
+    def check_auto_distance(self) -> None:
+        """Raise ValueError if `max_distance` is `auto`, but is not calibrated for the distance of the policy."""
         if self.max_distance == "auto" and (self.distance not in AUTO_DISTANCES or self.reranker is not None):
             raise ValueError(
                 f"search.max_distance=auto: not calibrated for search={self.method}; set a number, or use one of "
                 f"{', '.join(f'search={name}' for name in AUTO_DISTANCES)}"
             )
-        if isinstance(self.max_distance, float | int) and not self.max_distance >= 0:
-            raise ValueError(f"search.max_distance={self.max_distance}: out of range; set 0 or more, auto or null")
-        if bits is None and self.distance != "euclidean":
-            raise ValueError(f"search={self.distance} needs codes, but hash=none has none; set search=euclidean")
 
     def bind(self, categories: Sequence[str]) -> "SearchPolicy":
         """Resolve the names of `by`, `groups` and `exclude` for a model with these categories.
@@ -159,7 +164,7 @@ class SearchPolicy:
 
     @property
     def ranking(self) -> "SearchPolicy":
-        """The policy without `where`, `unique_items` and `max_distance`: the ranking that an evaluation scores."""
+        """The policy without HIT_FILTERS: the ranking that an evaluation scores."""
         if self.where is None and not self.unique_items and self.max_distance is None:
             return self
         return replace(self, where=None, unique_items=False, max_distance=None)

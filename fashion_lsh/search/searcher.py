@@ -37,7 +37,8 @@ class Searcher:
         box_selector: thresholds of detections, selection of one of them, and fallback without a detection.
 
     Raises:
-        ValueError: the gallery was built by another model, or `policy` is incompatible with the model.
+        ValueError: the gallery was built by another model, `policy` is incompatible with the model, or its filter with
+            the columns of the gallery.
     """
 
     def __init__(
@@ -49,9 +50,9 @@ class Searcher:
         box_selector: BoxSelector = BoxSelector(),  # noqa: B008  frozen
     ) -> None:
         check_fingerprint("the gallery", gallery.fingerprint, model.fingerprint())
-        self.model, self.gallery, self.policy = model, gallery, _check_policy(policy, model)
+        self.model, self.gallery, self._filters = model, gallery, ResultFilters()
         self.detector, self.box_selector = detector, box_selector
-        self._filters = ResultFilters()
+        self.policy = self._resolve(policy)
 
     def with_policy(self, policy: SearchPolicy) -> "Searcher":
         """Return a searcher of the same model and gallery with another policy.
@@ -60,7 +61,7 @@ class Searcher:
             ValueError: `policy` is incompatible with the model.
         """
         searcher = copy(self)
-        searcher.policy = _check_policy(policy, self.model)
+        searcher.policy = self._resolve(policy)
         return searcher
 
     def search_encoded(self, queries: Encoded, k: int, where: str | None = None) -> Hits:
@@ -72,6 +73,8 @@ class Searcher:
         lists = self.policy.select_lists(queries.probabilities)
 
         def find(gallery: Gallery, count: int) -> Hits:
+            if gallery is self.gallery:
+                return self.search_lists(queries, lists, count)
             searcher = copy(self)
             searcher.gallery = gallery
             return searcher.search_lists(queries, lists, count)
@@ -207,6 +210,14 @@ class Searcher:
         hits = self.search_filtered(query, k, where)
         return query_result(self.model.categories, query.probabilities[0], hits, self.gallery.catalogue, box)
 
+    def _resolve(self, policy: SearchPolicy) -> SearchPolicy:
+        """Check a policy, and resolve its names.  Raises ValueError."""
+        policy.check(self.model.bits, len(self.model.categories))
+        if policy.max_distance == "auto":
+            raise ValueError("search.max_distance=auto is calibrated in a run; open it by Run(…).searcher(policy)")
+        self._filters.subset(self.gallery, policy.where)  # raises ValueError for an unknown column
+        return policy.bind(self.model.categories)
+
     def _codes_and_index(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:
         if queries.codes is None or not isinstance(self.gallery.index, HashIndex):
             raise ValueError(
@@ -229,14 +240,6 @@ class Searcher:
         max_distance = kth_distance * index.bits / alpha + 1 if alpha else np.inf
         hits = index.range_search(code, probed_lists, int(min(index.bits, max_distance)))
         return weighted(query, hits, embeddings, k, alpha, index.bits)
-
-
-def _check_policy(policy: SearchPolicy, model: Model) -> SearchPolicy:
-    """Check a policy, and resolve its names for a model.  Raises ValueError."""
-    policy.check(model.bits, len(model.categories))
-    if policy.max_distance == "auto":
-        raise ValueError("search.max_distance=auto is calibrated in a run; open it by Run(…).searcher(policy)")
-    return policy.bind(model.categories)
 
 
 def _read_image(image: QueryImage) -> np.ndarray:
