@@ -156,11 +156,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="probe the most probable lists until their cumulative probability reaches P",
     )
     parser.add_argument("--by", choices=("category", "group"), help="probe single categories, or groups of categories")
-    parser.add_argument("--exclude", nargs="+", metavar="CATEGORY", help="categories whose lists are never probed")
     parser.add_argument(
-        "--where",
-        metavar="FILTER",
-        help="filter on columns of the gallery, for example \"price < 50 and color = 'red'\"",
+        "--exclude", action="append", metavar="CATEGORY", help="category whose list is never probed; may be repeated"
+    )
+    parser.add_argument(
+        "--where", metavar="FILTER", help="filter on columns of the gallery: \"price < 50 and size = 'M'\""
     )
     parser.add_argument("--unique-items", action="store_true", default=None, help="one hit per item, the nearest")
     parser.add_argument(

@@ -140,7 +140,7 @@ def item_numbers(catalogue: Catalogue) -> np.ndarray:
 
 
 def fold_items(find: Callable[[int], Hits], k: int, items: np.ndarray) -> Hits:
-    """Find the nearest hit of each of the k nearest items; the search is widened until there are k items.
+    """Find the nearest hit of each of the k nearest items: the search of a query is widened until there are k items.
 
     Args:
         find: search for the given number of hits of Q queries.
@@ -150,14 +150,17 @@ def fold_items(find: Callable[[int], Hits], k: int, items: np.ndarray) -> Hits:
     Returns:
         (Q, k) hits, padded if the probed lists have fewer items.
     """
-    count = k
-    while True:
-        hits = find(count)
-        unique = Hits.concatenate([_first_of_each_item(hits.at(query), items, k) for query in range(len(hits.rows))], k)
-        is_complete = (unique.rows[:, -1] >= 0) | (hits.rows[:, -1] < 0)
-        if is_complete.all() or count >= len(items):
-            return unique
+    count, hits = k, find(k)
+    unique = [_first_of_each_item(hits.at(query), items, k) for query in range(len(hits.rows))]
+    while count < len(items):
+        incomplete = [query for query, found in enumerate(unique) if found.rows[0, -1] < 0 <= hits.rows[query, -1]]
+        if not incomplete:
+            break
         count = min(2 * count, len(items))
+        hits = find(count)
+        for query in incomplete:  # the others keep their hits, which do not depend on the batch
+            unique[query] = _first_of_each_item(hits.at(query), items, k)
+    return Hits.concatenate(unique, k)
 
 
 def _first_of_each_item(hits: Hits, items: np.ndarray, k: int) -> Hits:

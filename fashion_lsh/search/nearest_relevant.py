@@ -1,10 +1,10 @@
 """Calibrate `search.max_distance=auto` on val: a distance that keeps the nearest relevant hit of 95 % of queries.
 
 Queries are garments of val, and the other garments of val form the gallery; if val has both views, street images are
-the queries and shop images the gallery. Relevant are garments of the item or, if too few queries have one, of the category.
-The limit is the ⌈0.95 (n + 1)⌉-th smallest of the n distances to the nearest relevant garment. If new queries and n
-calibration queries are exchangeable, at least 95 % of new queries keep their nearest relevant hit (split conformal
-prediction, Vovk et al. 2005; Papadopoulos et al., ECML 2002).
+the queries and shop images the gallery. Relevant are garments of the item or, if too few queries have one, of the
+category. The limit is the ⌈0.95 (n + 1)⌉-th smallest of the n distances to the nearest relevant garment. If a new
+query and the n queries are exchangeable, it keeps its nearest relevant hit with a probability of at least 0.95 (split
+conformal prediction, Papadopoulos et al., ECML 2002).
 """
 
 from collections.abc import Iterator, Mapping
