@@ -146,7 +146,7 @@ def scored_policy(policy: SearchPolicy, typed: Mapping[str, Any] = MappingProxyT
         ValueError: a filter of hits was typed, but an evaluation does not apply it.
     """
     for name in HIT_FILTERS:
-        if typed.get(name):
+        if name in typed and typed[name] is not None and typed[name] is not False:
             raise ValueError(
                 f"search.{name}={typed[name]!r} filters the hits of a search; an evaluation scores the ranking of all "
                 "rows in the probed lists. Pass it to `fashion-lsh search`, or to Searcher.with_policy"

@@ -197,8 +197,10 @@ def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, An
 
     names = ["rank", "id", "category", "path", "distance", *(["folded"] if policy.unique_items else [])]
     headers = ["", "garment", "category", "image", "distance", "folded"]
-    table = tabulate([[hit[name] for name in names] for hit in hits], headers[: len(names)], floatfmt=".3f")
-    table += _filter_note(result, policy)
+    cells = [[hit[name] for name in names] for hit in hits]
+    table = tabulate(cells, headers[: len(names)], floatfmt=".3f")
+    if note := _filter_note(result, policy):
+        table = f"{table}\n{note}" if hits else note
     if not result.runner_up:  # the model has one category only
         return f"{query}\n{table}\n"
     category = f"predicted category {result.category} (probability {100 * result.probability:.0f} %)"
@@ -209,13 +211,13 @@ def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, An
 
 
 def _filter_note(result: SearchResult, policy: SearchPolicy) -> str:
-    """Describe the filters that left fewer hits, in lines that follow a table; "" if none did."""
+    """Describe the filters that left fewer hits; "" if none did."""
     note = ""
     if result.dropped:
-        note = f"\n{result.dropped} hits are farther than {policy.max_distance:.4g} (search.max_distance) and not shown"
+        note = f"{result.dropped} hits are farther than {policy.max_distance:.4g} (search.max_distance) and not shown"
         note += "" if result.hits else ": nothing like it in the probed lists"
     elif policy.where is not None and not result.hits:
-        note = "\nNo garment in the probed lists passes --where"
+        note = "No garment in the probed lists passes --where"
         note += "" if policy.nprobe == "all" else "; --nprobe all searches all lists"
     return note
 

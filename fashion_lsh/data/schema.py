@@ -1,5 +1,6 @@
 """Catalogue schema: columns, types and defaults; a user's further columns; read catalogue files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,19 @@ def _further_column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray | 
     if types.is_string(dtype):
         return pc.if_else(pc.equal(column, ""), pa.scalar(None, dtype), column)
     return pc.if_else(pc.is_nan(column), pa.scalar(None, dtype), column) if types.is_floating(dtype) else column
+
+
+def infer_type(cells: Sequence[str]) -> pa.Array:
+    """Convert the cells of a text file to integers, floats or booleans if all can be converted; "" becomes null."""
+    strings = pa.array([cell or None for cell in cells], pa.string())
+    if strings.null_count == len(strings):
+        return pa.nulls(len(strings))
+    for dtype in (pa.int64(), pa.float64(), pa.bool_()):
+        try:
+            return strings.cast(dtype)
+        except pa.ArrowInvalid:
+            continue
+    return strings
 
 
 def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:

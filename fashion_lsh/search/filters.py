@@ -101,14 +101,15 @@ class ResultFilters:
         self._check_unchanged(gallery)
         if where is None:
             return Subset(np.arange(len(gallery)), gallery)
-        if where not in self._subsets:
+        subset = self._subsets.get(where)
+        if subset is None:
             rows = matching_rows(where, gallery.catalogue.table)
             if not len(rows):
                 log.warning("search.where=%s: 0 of %d garments pass the filter", where, len(gallery))
             if len(self._subsets) >= MAX_SUBSETS:
-                del self._subsets[next(iter(self._subsets))]
-            self._subsets[where] = Subset(rows, take_rows(gallery, rows))
-        return self._subsets[where]
+                self._subsets.pop(next(iter(self._subsets)), None)
+            self._subsets[where] = subset = Subset(rows, take_rows(gallery, rows))
+        return subset
 
     def items(self, gallery: Gallery) -> np.ndarray:
         """Item numbers of all rows (see `item_numbers`)."""

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from fashion_lsh.data.merge.taxonomy import GROUPS
+from fashion_lsh.data.merge.taxonomy import find_group
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class ListUnits:
 
 
 def resolve_groups(categories: Sequence[str], groups: Mapping[str, Sequence[str]] | None) -> dict[str, str]:
-    """Look up the group of each category in `groups`, group -> categories, or else in the built-in taxonomy.
+    """Look up the group of each category in `groups`, group -> categories, or in the built-in taxonomy and label maps.
 
     Raises:
         ValueError: a name in `groups` is no category or is in two groups, or a category is in no group.
@@ -93,13 +93,14 @@ def resolve_groups(categories: Sequence[str], groups: Mapping[str, Sequence[str]
             check_category(f"search.groups.{group}", name, categories)
             if group_of.setdefault(name, group) != group:
                 raise ValueError(f"search.groups: {name!r} is in {group_of[name]!r} and in {group!r}; remove one")
-    if missing := [name for name in categories if name not in group_of and name not in GROUPS]:
+    group_of |= {name: find_group(name) for name in categories if name not in group_of}
+    if missing := [name for name in categories if not group_of[name]]:
         example = "{" + f"my-group: [{', '.join(missing[:3])}]" + "}"
         raise ValueError(
             f"search.by=group: {len(missing)} of {len(categories)} categories have no group, for example "
             f"{missing[0]!r}; set search.groups, for example to {example}, or search.by=category"
         )
-    return {name: group_of.get(name) or GROUPS[name] for name in categories}
+    return group_of
 
 
 def check_category(key: str, name: str, categories: Sequence[str]) -> None:

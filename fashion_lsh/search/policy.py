@@ -192,6 +192,9 @@ class SearchPolicy:
             return f"whole gallery{excluded}"
         unit = "group" if self.by == "group" else "list"
         scope = f"{self.nprobe} {unit}{'s' if self.nprobe > 1 else ''}"
+        if self.by == "group" and self.groups:
+            groups = [f"{group}: {' '.join(names)}" for group, names in self.groups.items()]
+            scope += f" ({'; '.join(groups)})"
         scope += f", probability {self.min_probability}" if self.min_probability is not None else ""
         return scope + (f", whole gallery below {self.min_confidence}" if self.min_confidence else "") + excluded
 

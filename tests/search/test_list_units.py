@@ -118,6 +118,7 @@ def test_searcher_resolves_the_names() -> None:
 
 @pytest.mark.parametrize(("settings", "scope"), [
     ({"by": "group"}, "1 group"), ({"by": "group", "nprobe": 2, "min_probability": 0.9}, "2 groups, probability 0.9"),
+    ({"by": "group", "groups": {"a": ["x", "y"], "b": ["z"]}}, "1 group (a: x y; b: z)"),
     ({"exclude": ["hat", "bag"]}, "1 list, without hat, bag"),
     ({"exclude": ["hat"], "nprobe": "all"}, "whole gallery, without hat"),
 ])  # fmt: skip
