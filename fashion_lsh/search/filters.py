@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,9 @@ MAX_SUBSETS = 8  # number of filters whose galleries are kept
 log = logging.getLogger(__name__)
 
 
-class Subset(NamedTuple):
-    """Gallery of the rows that pass a filter.
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Rows of a gallery that pass a filter.
 
     Attributes:
         rows: (n,) int64, their rows in the catalogue of the whole gallery, ascending.
@@ -28,6 +30,17 @@ class Subset(NamedTuple):
 
     rows: np.ndarray
     gallery: Gallery
+
+    @cached_property
+    def items(self) -> np.ndarray:
+        """Item number of each row (see `item_numbers`): (n,) int64."""
+        return item_numbers(self.gallery.catalogue)
+
+    @cached_property
+    def items_and_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Item numbers in ascending order, (n,) int64, and the row of each, (n,) int64."""
+        order = np.argsort(self.items, kind="stable")
+        return self.items[order], order
 
 
 class FilteredHits(NamedTuple):
@@ -46,12 +59,11 @@ class FilteredHits(NamedTuple):
 
 
 class ResultFilters:
-    """Filters of a searcher's hits, with a cache of subsets and item numbers that a change of the gallery clears."""
+    """Filters of a searcher's hits, with a cache of subsets that a change of the gallery clears."""
 
     def __init__(self) -> None:
         self._catalogue: Catalogue | None = None
-        self._subsets: dict[str, Subset] = {}
-        self._items: np.ndarray | None = None
+        self._subsets: dict[str | None, Subset] = {}
 
     def search(
         self,
@@ -79,17 +91,16 @@ class ResultFilters:
         if where is None and policy.ranking is policy:  # no filter; the common case is the fastest
             hits = find(gallery, k)
             return FilteredHits(hits, np.zeros_like(hits.rows), np.zeros(len(hits.rows), np.int64))
-        rows, subset = self.subset(gallery, where)
+        subset = self.subset(gallery, where)
         if policy.unique_items:
-            items = self.items(gallery)[rows]
-            hits = fold_items(partial(find, subset), k, items)
-            folded = count_folded(hits, items, subset.lists, probed_lists)
+            hits = fold_items(partial(find, subset.gallery), k, subset.items)
+            folded = count_folded(hits, subset, probed_lists)
         else:
-            hits = find(subset, k)
+            hits = find(subset.gallery, k)
             folded = np.zeros_like(hits.rows)
         hits, dropped = drop_far(hits, np.inf if policy.max_distance is None else float(policy.max_distance))
-        if subset is not gallery:
-            hits = Hits(np.append(rows, -1)[hits.rows], hits.distances)  # row -1 selects the last element
+        if subset.gallery is not gallery:
+            hits = Hits(np.append(subset.rows, -1)[hits.rows], hits.distances)  # row -1 selects the last element
         return FilteredHits(hits, folded, dropped)
 
     def subset(self, gallery: Gallery, where: str | None) -> Subset:
@@ -98,29 +109,22 @@ class ResultFilters:
         Raises:
             ValueError: see `row_filter.matching_rows`.
         """
-        self._check_unchanged(gallery)
-        if where is None:
-            return Subset(np.arange(len(gallery)), gallery)
+        if gallery.catalogue is not self._catalogue:
+            self._catalogue, self._subsets = gallery.catalogue, {}
         subset = self._subsets.get(where)
         if subset is None:
-            rows = matching_rows(where, gallery.catalogue.table)
-            if not len(rows):
-                log.warning("search.where=%s: 0 of %d garments pass the filter", where, len(gallery))
+            subset = Subset(np.arange(len(gallery)), gallery) if where is None else _filter(gallery, where)
             if len(self._subsets) >= MAX_SUBSETS:
                 self._subsets.pop(next(iter(self._subsets)), None)
-            self._subsets[where] = subset = Subset(rows, take_rows(gallery, rows))
+            self._subsets[where] = subset
         return subset
 
-    def items(self, gallery: Gallery) -> np.ndarray:
-        """Item numbers of all rows (see `item_numbers`)."""
-        self._check_unchanged(gallery)
-        if self._items is None:
-            self._items = item_numbers(gallery.catalogue)
-        return self._items
 
-    def _check_unchanged(self, gallery: Gallery) -> None:
-        if gallery.catalogue is not self._catalogue:
-            self._catalogue, self._subsets, self._items = gallery.catalogue, {}, None
+def _filter(gallery: Gallery, where: str) -> Subset:
+    rows = matching_rows(where, gallery.catalogue.table)
+    if not len(rows):
+        log.warning("search.where=%s: 0 of %d garments pass the filter", where, len(gallery))
+    return Subset(rows, take_rows(gallery, rows))
 
 
 def take_rows(gallery: Gallery, rows: np.ndarray) -> Gallery:
@@ -171,25 +175,23 @@ def _first_of_each_item(hits: Hits, items: np.ndarray, k: int) -> Hits:
     return Hits(hits.rows[:, first], hits.distances[:, first]).pad(k)
 
 
-def count_folded(hits: Hits, items: np.ndarray, row_lists: np.ndarray, probed_lists: np.ndarray) -> np.ndarray:
+def count_folded(hits: Hits, subset: Subset, probed_lists: np.ndarray) -> np.ndarray:
     """Count the other rows of each hit's item in the probed lists.
 
     Args:
-        hits: (Q, k) hits.
-        items: (N,) int64, item number of each row.
-        row_lists: (N,) int64, list of each row.
+        hits: (Q, k) hits; rows of the subset.
+        subset: subset that was searched.
         probed_lists: (Q, C) int64, padded with -1.
 
     Returns:
         (Q, k) int64; 0 for padding.
     """
-    order = np.argsort(items, kind="stable")
-    hit_items = items[hits.rows] if len(items) else np.zeros_like(hits.rows)  # of padding, those of the last row
-    starts, ends = (np.searchsorted(items[order], hit_items, side) for side in ("left", "right"))
     folded = np.zeros_like(hits.rows)
-    for query, rank in np.argwhere((hits.rows >= 0) & (ends - starts > 1)):
-        rows = order[starts[query, rank] : ends[query, rank]]
-        folded[query, rank] = np.isin(row_lists[rows], probed_lists[query]).sum() - 1
+    items, rows = subset.items_and_rows
+    for query, rank in np.argwhere(hits.rows >= 0):
+        item = subset.items[hits.rows[query, rank]]
+        first, last = np.searchsorted(items, (item, item + 1))
+        folded[query, rank] = np.isin(subset.gallery.lists[rows[first:last]], probed_lists[query]).sum() - 1
     return folded
 
 
