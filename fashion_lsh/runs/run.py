@@ -151,12 +151,12 @@ class Run(RunFolder):
         Raises:
             ValueError: `max_distance` of the policy is `auto`, and the run has no or a too small calibration.
         """
-        policy = self.calibrated(policy or self.policy)
+        policy = self.resolve_distance(policy or self.policy)
         model = self.model()
         gallery = self.gallery(model.fingerprint())
         return Searcher(model, gallery, policy, self.detector(), self.box_selector)
 
-    def calibrated(self, policy: SearchPolicy) -> SearchPolicy:
+    def resolve_distance(self, policy: SearchPolicy) -> SearchPolicy:
         """Return the policy with the number that the run calibrated on val instead of `max_distance="auto"`.
 
         Raises:

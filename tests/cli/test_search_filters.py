@@ -14,7 +14,7 @@ from fashion_lsh.runs.run import Run
 from fashion_lsh.search import nearest_relevant
 from fashion_lsh.search.nearest_relevant import MIN_QUERIES
 from fashion_lsh.search.policy import SearchPolicy
-from tests.cli.factories import open_gallery, run_gallery, run_script
+from tests.cli.factories import SMALL, open_gallery, run_gallery, run_script
 
 pytestmark = [pytest.mark.train, pytest.mark.usefixtures("small_chunks")]
 PRICES = "path,price,color\n" + "".join(
@@ -112,6 +112,18 @@ def test_distance_limit_is_calibrated_by_the_run(run: Run, images: Path, capsys:
     path.unlink()
     status, _, err = run_search(capsys, *arguments, "auto")
     assert (status, "max_distance=auto" in err, path.name in err) == (1, True, True)
+
+
+@pytest.mark.parametrize(("change", "named"), [
+    ("search.exclude=[cirle]", "circle"), ("search.by=group", "search.groups"), ("search.where=prize", "'prize'"),
+    ("search=weighted search.max_distance=auto", "max_distance=auto"),
+])  # fmt: skip
+def test_training_rejects_settings_before_the_first_epoch(
+    change: str, named: str, shapes: Path, tmp_path: Path
+) -> None:
+    arguments = [*SMALL, f"data.root={shapes}", f"runs={tmp_path / 'runs'}", *change.split()]
+    assert named in run_script("train.py", *arguments, status=1)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_evaluation_scores_the_ranking_and_refuses_filters(runs: Path, tmp_path: Path) -> None:
