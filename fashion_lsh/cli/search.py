@@ -214,8 +214,8 @@ def _filter_note(result: SearchResult, policy: SearchPolicy) -> str:
     """Describe the filters that left fewer hits; "" if none did."""
     note = ""
     if result.dropped:
-        note = f"{result.dropped} hits are farther than {policy.max_distance:.4g} (search.max_distance) and not shown"
-        note += "" if result.hits else ": nothing like it in the probed lists"
+        note = f"Hits farther than {policy.max_distance:.4g} (search.max_distance), not shown: {result.dropped}"
+        note += "" if result.hits else "; nothing like it in the probed lists"
     elif policy.where is not None and not result.hits:
         note = "No garment in the probed lists passes --where"
         note += "" if policy.nprobe == "all" else "; --nprobe all searches all lists"
