@@ -1,7 +1,10 @@
 """Build data, stages and search policy of a run from the config, and check all values before the first epoch."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -22,7 +25,8 @@ from fashion_lsh.report.sections.own import create_section
 from fashion_lsh.runs.config import check, resolve_config
 from fashion_lsh.runs.objective import check_objective
 from fashion_lsh.runs.trackers import resolve_trackers
-from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.search.policy import HIT_FILTERS, SearchPolicy
+from fashion_lsh.search.row_filter import matching_rows
 from fashion_lsh.training.callbacks import create_callbacks
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.code_module import CodeModule
@@ -31,6 +35,7 @@ from fashion_lsh.training.fitting import check_trainer_options, device_options
 from fashion_lsh.training.world import resolve_world
 
 VECTORS = "vectors"  # backbone.name with data=embeddings
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,9 @@ def build_components(cfg: DictConfig) -> Components:
     if config["sweep"]["metric"]:
         check_objective(config["sweep"]["metric"], isinstance(hash_head, CodeModule))
     policy.check(_bits(hash_head) if hash_head else None, len(data.categories))
+    policy.bind(data.categories)  # checks the names of categories
+    if policy.where is not None:
+        matching_rows(policy.where, data.catalogue.table)  # checks the names of columns
     return Components(config, data, scenes, detector, classifier, hash_head, policy, evaluators)
 
 
@@ -126,6 +134,27 @@ def _with_backbone(config: dict[str, Any], data: GarmentData) -> dict[str, Any]:
     if name == VECTORS:
         raise ValueError(f"backbone.name={name!r}: the data are images; set data=embeddings, or another backbone")
     return stages
+
+
+def scored_policy(policy: SearchPolicy, typed: Mapping[str, Any] = MappingProxyType({})) -> SearchPolicy:
+    """Return the ranking of a policy, which an evaluation scores; the log names the filters of hits that it leaves out.
+
+    Args:
+        policy: search policy.
+        typed: search settings on the command line.
+
+    Raises:
+        ValueError: a filter of hits was typed, but an evaluation does not apply it.
+    """
+    for name in HIT_FILTERS:
+        if name in typed and typed[name] is not None and typed[name] is not False:
+            raise ValueError(
+                f"search.{name}={typed[name]!r} filters the hits of a search; an evaluation scores the ranking of all "
+                "rows in the probed lists. Pass it to `fashion-lsh search`, or to Searcher.with_policy"
+            )
+    if (ranking := policy.ranking) is not policy:
+        log.info("Scores are computed without search.%s, which filter hits", ", search.".join(HIT_FILTERS))
+    return ranking
 
 
 def plain_config(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.components import plain_config
+from fashion_lsh.cli.components import plain_config, scored_policy
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import encode_split, evaluate
 from fashion_lsh.evaluation.published import PROTOCOLS, find_protocol
@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> float | None:
     protocol = find_protocol(config)
     with run.restricted(target_names([typed_search, config["study"]])):  # the run may have been received
         check(config)
-        policy = instantiate(config["search"], SearchPolicy)
+        policy = scored_policy(instantiate(config["search"], SearchPolicy), typed_search)
     data = run.instantiate(config["data"], GarmentData, box_selector=run.box_selector)
     run.check_data(data)
     data, model = run.with_detections(data), run.model()

@@ -1,12 +1,14 @@
 """Search the gallery of a finished run with query images.
 
 Unreadable images are skipped and listed on stderr; the exit status is then 1. --out writes hits.parquet, hits.csv and
-contact_sheet.png; their columns, like the keys of --json, are query, rank, id, path, category, item and distance.
+contact_sheet.png; their columns, like the keys of --json, are query, rank, id, path, category, item, distance and
+folded (number of other images of the item, with --unique-items). Options replace the search settings of the run.
 
 examples:
   fashion-lsh search runs/latest street.jpg --k 12 --sheet found.png
   fashion-lsh search runs/latest queries --out hits
   fashion-lsh search runs/latest street.jpg --json
+  fashion-lsh search runs/latest street.jpg --where "price < 50 and color = 'red'" --unique-items
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ from fashion_lsh.cli.encode import list_images
 
 if TYPE_CHECKING:
     from fashion_lsh.runs.run import Run
+    from fashion_lsh.search.policy import SearchPolicy
     from fashion_lsh.search.result import SearchResult
     from fashion_lsh.search.searcher import Searcher
 
+SETTINGS = ("nprobe", "min_probability", "by", "exclude", "where", "unique_items", "max_distance")  # of SearchPolicy
 UNCERTAIN = 0.8  # below this probability of the predicted category, the runner-up is printed
 
 
@@ -56,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             records += found
             results_by_image.append((path, result))
             if not args.json:
-                print(_format_result(query, result, found, searcher.policy.nprobe))
+                print(_format_result(query, result, found, searcher.policy))
     if args.json:
         print(json.dumps(records, indent=1))
     if args.out:
@@ -69,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _hit_records(query: str, result: SearchResult) -> list[dict[str, Any]]:
     """Return the hits of a query by rank, with the columns of hits.parquet."""
-    columns = ("id", "path", "category", "item", "distance")
+    columns = ("id", "path", "category", "item", "distance", "folded")
     return [
         {"query": query, "rank": rank} | {name: getattr(hit, name) for name in columns}
         for rank, hit in enumerate(result.hits, start=1)
@@ -85,7 +89,8 @@ def _write_hits(folder: Path, records: Sequence[dict[str, Any]]) -> None:
     from fashion_lsh.io.files import atomic_write
 
     fields = [("query", pa.string()), ("rank", pa.int32()), ("id", pa.string()), ("path", pa.string()),
-              ("category", pa.string()), ("item", pa.string()), ("distance", pa.float64())]  # fmt: skip
+              ("category", pa.string()), ("item", pa.string()), ("distance", pa.float64()),
+              ("folded", pa.int32())]  # fmt: skip
     table = pa.Table.from_pylist(list(records), schema=pa.schema(fields))
     for name, write in (("hits.parquet", pq.write_table), ("hits.csv", pyarrow.csv.write_csv)):
         with atomic_write(folder / name) as temporary:
@@ -150,6 +155,20 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="P",
         help="probe the most probable lists until their cumulative probability reaches P",
     )
+    parser.add_argument("--by", choices=("category", "group"), help="probe single categories, or groups of categories")
+    parser.add_argument(
+        "--exclude", action="append", metavar="CATEGORY", help="category whose list is never probed; may be repeated"
+    )
+    parser.add_argument(
+        "--where", metavar="FILTER", help="filter on columns of the gallery: \"price < 50 and size = 'M'\""
+    )
+    parser.add_argument("--unique-items", action="store_true", default=None, help="one hit per item, the nearest")
+    parser.add_argument(
+        "--max-distance",
+        type=_parse_distance,
+        metavar="D",
+        help="drop hits that are farther; auto: the limit that training calibrated on val",
+    )
     parser.add_argument(
         "--box",
         type=_finite_float,
@@ -168,30 +187,50 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:
-    """Open a searcher with the policy of the run; --nprobe and --min-probability replace its values."""
-    changes = {name: value for name in ("nprobe", "min_probability") if (value := getattr(args, name)) is not None}
+    """Open a searcher with the policy of the run; options replace its values."""
+    changes = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
     return run.searcher(replace(run.policy, **changes))
 
 
-def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], nprobe: int | str) -> str:
+def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], policy: SearchPolicy) -> str:
     from tabulate import tabulate
 
-    table_rows = [[hit[name] for name in ("rank", "id", "category", "path", "distance")] for hit in hits]
-    table = tabulate(table_rows, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
+    names = ["rank", "id", "category", "path", "distance", *(["folded"] if policy.unique_items else [])]
+    headers = ["", "garment", "category", "image", "distance", "folded"]
+    cells = [[hit[name] for name in names] for hit in hits]
+    table = tabulate(cells, headers[: len(names)], floatfmt=".3f")
+    if note := _filter_note(result, policy):
+        table = f"{table}\n{note}" if hits else note
     if not result.runner_up:  # the model has one category only
         return f"{query}\n{table}\n"
     category = f"predicted category {result.category} (probability {100 * result.probability:.0f} %)"
-    if nprobe == 1 and result.probability < UNCERTAIN and result.runner_up:
+    if policy.nprobe == 1 and policy.by == "category" and result.probability < UNCERTAIN:
         runner_up = f"{result.runner_up} ({100 * result.runner_up_probability:.0f} %)"
         category += f", or {runner_up}: --nprobe 2 searches both"
     return f"{query}: {category}\n{table}\n"
 
 
+def _filter_note(result: SearchResult, policy: SearchPolicy) -> str:
+    """Describe the filters that left fewer hits; "" if none did."""
+    note = ""
+    if result.dropped:
+        note = f"Hits farther than {policy.max_distance:.4g} (search.max_distance), not shown: {result.dropped}"
+        note += "" if result.hits else "; nothing like it in the probed lists"
+    elif policy.where is not None and not result.hits:
+        note = "No garment in the probed lists passes --where"
+        note += "" if policy.nprobe == "all" else "; --nprobe all searches all lists"
+    return note
+
+
 def _finite_float(text: str) -> float:
     number = float(text)  # argparse reports a ValueError
     if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r}: not finite; pass a number of pixels")
+        raise argparse.ArgumentTypeError(f"{text!r}: not finite; pass a number")
     return number
+
+
+def _parse_distance(text: str) -> float | str:
+    return text if text == "auto" else _finite_float(text)
 
 
 def _parse_nprobe(text: str) -> int | str:

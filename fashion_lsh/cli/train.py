@@ -6,7 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fashion_lsh.cli.components import Components, build_components
+from fashion_lsh.cli.components import Components, build_components, scored_policy
 from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
@@ -21,6 +21,7 @@ from fashion_lsh.runs.objective import objective
 from fashion_lsh.runs.results import write_results
 from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.runs.training_run import TrainingRun
+from fashion_lsh.search import nearest_relevant
 from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.tracking.track import track_run
 from fashion_lsh.training.fitting import device_options
@@ -79,7 +80,9 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
     query, indexed = (encode_split(model, data, split, processes=processes) for split in ("query", "gallery"))
     gallery = Gallery.build(model, indexed.encoded, indexed.catalogue, components.config["gallery"]["embeddings"])
     gallery.save(run.gallery_folder)
-    searcher, crop = Searcher(model, gallery, components.policy), components.config["crop"]
+    val = encode_split(model, data, "val", processes=processes)
+    run.write_json(nearest_relevant.FILE, nearest_relevant.calibrate(val.encoded, val.catalogue))
+    searcher, crop = Searcher(model, gallery, scored_policy(components.policy)), components.config["crop"]
     evaluation = evaluate_run(
         model,
         searcher,

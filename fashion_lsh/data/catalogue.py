@@ -23,6 +23,8 @@ Filters = Mapping[str, Sequence[str] | None] | None  # column -> allowed values;
 class Catalogue:
     """Table with one row per garment; a row number is a position in the table.
 
+    The columns of COLUMNS come first. A user's further columns (price, colour, …) follow, see `to_schema`.
+
     Raises:
         ValueError: a column is missing or has empty or invalid cells, an id is not unique, a box has no area, or a
             split is unknown.
@@ -68,7 +70,7 @@ class Catalogue:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> np.ndarray:
-        """Return one column, (N,): str objects, float32 or bool."""
+        """Return one column, (N,): str objects, float32 or bool; of a further column also int64, float64 or None."""
         return np.asarray(self.table[name].to_numpy(zero_copy_only=False))
 
     def row(self, number: int) -> dict[str, Any]:
@@ -107,12 +109,16 @@ class Catalogue:
         return Catalogue(selected)
 
     def concatenate(self, other: "Catalogue") -> "Catalogue":
-        """Append the rows of another catalogue.
+        """Append the rows of another catalogue; a further column that one of both lacks is null in its rows.
 
         Raises:
-            ValueError: both catalogues contain the same id.
+            ValueError: both catalogues contain the same id, or a further column has types that cannot be combined.
         """
-        return Catalogue(pa.concat_tables([self.table, other.table]))
+        try:
+            table = pa.concat_tables([self.table, other.table], promote_options="permissive")
+        except pa.ArrowException as error:
+            raise ValueError(f"{error}; convert the column to one type, or rename it") from error
+        return Catalogue(table)
 
     def filter(self, filters: Filters) -> "Catalogue":
         """Select the rows with an allowed value in each filtered column.
@@ -142,7 +148,10 @@ class Catalogue:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of all values, in hex; equal on all machines."""
+        """SHA-256 of all values in the columns of COLUMNS, in hex; equal on all machines.
+
+        Further columns take no part: a changed price does not require a new training.
+        """
         digest = hashlib.sha256()
         for name in COLUMNS:
             digest.update(json.dumps([name, self.column(name).tolist()]).encode())

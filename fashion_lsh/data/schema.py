@@ -1,5 +1,6 @@
-"""Catalogue schema: columns, types and defaults; read catalogue files."""
+"""Catalogue schema: columns, types and defaults; a user's further columns; read catalogue files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
+import pyarrow.types as types
 
 from fashion_lsh.io.files import csv_rows
 
@@ -38,6 +40,12 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
 }
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 MAX_COORDINATE = 1e6  # pixels; larger coordinates are errors
+FURTHER_TYPES = (  # (test of a type, type in which a user's further column is stored); other columns are not kept
+    (types.is_null, pa.null()), (types.is_boolean, pa.bool_()), (types.is_integer, pa.int64()),
+    (types.is_float64, pa.float64()), (types.is_floating, pa.float32()), (types.is_decimal, pa.float64()),
+    (types.is_string, pa.string()), (types.is_large_string, pa.string()), (types.is_string_view, pa.string()),
+    (types.is_date, pa.string()), (types.is_time, pa.string()), (types.is_timestamp, pa.string()),
+)  # fmt: skip
 COLUMN_ALIASES = {"path": "image", "picture": "image", "label": "category", "near_dup_group": "group"}
 
 
@@ -88,21 +96,63 @@ def _canonical_name(column: str, existing: set[str]) -> str:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    """Read a CSV file; string columns are not converted, so that `007` stays a string.  Raises ValueError."""
+    """Read a CSV file; string columns are not converted, so that `007` stays a string.  Raises ValueError.
+
+    The types of further columns are inferred from all rows: the first fraction may come after 100,000 integers.
+    """
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         for _ in csv_rows(file):  # raises ValueError for an unclosed quote, which pyarrow would read as one long cell
             pass
     string_types = {name: dtype for name, (dtype, _) in COLUMNS.items() if dtype == pa.string()}
     string_types |= {alias: COLUMNS[name][0] for alias, name in COLUMN_ALIASES.items()}
     convert = pa.csv.ConvertOptions(column_types=string_types, strings_can_be_null=False)
-    return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=convert)
+    one_block = pa.csv.ReadOptions(block_size=min(max(path.stat().st_size + 1, 2**20), 2**31 - 1))
+    options = pa.csv.ParseOptions(newlines_in_values=True)
+    return pa.csv.read_csv(path, one_block, parse_options=options, convert_options=convert)
 
 
 def to_schema(table: pa.Table) -> pa.Table:
-    """Convert a table to the columns and types of COLUMNS, and drop other columns."""
+    """Convert a table to the columns and types of COLUMNS, followed by its further columns (see FURTHER_TYPES)."""
     columns = {name: _column(table, name) for name in COLUMNS if name != "id"}
     columns["id"] = _column(table, "id") if "id" in table.column_names else columns["image"]
-    return pa.table({name: columns[name] for name in COLUMNS})
+    further = {name: _further_column(table, name) for name in table.column_names if name not in COLUMNS}
+    kept = {name: column for name, column in further.items() if column is not None}
+    return pa.table({name: columns[name] for name in COLUMNS} | kept)
+
+
+def _further_column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray | None:
+    """Return a user's column in the type of FURTHER_TYPES, with null for empty strings and NaN; None: not kept.
+
+    Dates and times become strings such as `2024-01-31 12:30:00`, whose alphabetical order is that of time.
+    """
+    if table.column_names.count(name) > 1:
+        raise ValueError(f"column {name!r} is given {table.column_names.count(name)} times; rename or remove one")
+    column = table[name].combine_chunks()
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    dtype = next((stored for is_type, stored in FURTHER_TYPES if is_type(column.type)), None)
+    if dtype is None:
+        return None
+    try:
+        column = column.cast(dtype)
+    except pa.ArrowException as error:
+        raise ValueError(f"column {name!r}: not {dtype} ({error}); correct the values") from error
+    if types.is_string(dtype):
+        return pc.if_else(pc.equal(column, ""), pa.scalar(None, dtype), column)
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, dtype), column) if types.is_floating(dtype) else column
+
+
+def infer_type(cells: Sequence[str]) -> pa.Array:
+    """Convert the cells of a text file to integers, floats or booleans if all can be converted; "" becomes null."""
+    strings = pa.array([cell or None for cell in cells], pa.string())
+    if strings.null_count == len(strings):
+        return pa.nulls(len(strings))
+    for dtype in (pa.int64(), pa.float64(), pa.bool_()):
+        try:
+            return strings.cast(dtype)
+        except pa.ArrowInvalid:
+            continue
+    return strings
 
 
 def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:

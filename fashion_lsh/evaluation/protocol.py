@@ -79,7 +79,12 @@ def evaluate(
         query: Q encoded queries.
         not_indexed: garments missing from the gallery (see EncodedSplit), which count as not retrieved if relevant.
         cutoffs: cutoff ranks, ALL for all rows that the search reaches.
+
+    Raises:
+        ValueError: the policy filters hits, which an evaluation does not apply (see HIT_FILTERS).
     """
+    if searcher.policy.ranking is not searcher.policy:
+        raise ValueError(f"{searcher.policy} filters hits; evaluate searcher.with_policy(policy.ranking)")
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = time_search(searcher, encoded)
     scores = {

@@ -47,7 +47,8 @@ def add(
 
     Raises:
         FileNotFoundError: the gallery or `root` is missing.
-        ValueError: an id is already in the gallery (the gallery is unchanged), or no image is usable.
+        ValueError: an id is already in the gallery or a column has another type than there (the gallery is unchanged),
+            or no image is usable.
     """
     fingerprint = cropper.model.fingerprint()
     gallery = Gallery.open(folder, fingerprint)
@@ -57,6 +58,7 @@ def add(
     pending_key = sha256(str(source.root.resolve()).encode()).hexdigest()[:16]
     catalogue = _normalise_categories(_make_paths_absolute(source_catalogue, source, crop), gallery.catalogue)
     new_rows = _select_new_rows(catalogue, gallery, resuming=pending_key in gallery.pending_keys)
+    gallery.catalogue.concatenate(new_rows.take(np.arange(0)))  # checks the types of columns before encoding
     skip(source.skipped)
     added_count, skipped = 0, dict(source.skipped)
     used_ids = {*catalogue.column("id"), *gallery.catalogue.column("id")}

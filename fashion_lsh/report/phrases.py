@@ -176,15 +176,19 @@ def describe_split(data: Mapping[str, Any]) -> str:
 
 
 def _describe_lists(policy: SearchPolicy) -> str:
+    excluded = f" (without {join_names(policy.exclude)})" if policy.exclude else ""
     if policy.nprobe == "all":
-        return "in the whole gallery"
+        return f"in the whole gallery{excluded}"
+    unit, units = (
+        ("group of categories", "groups of categories") if policy.by == "group" else ("category", "categories")
+    )
     if policy.min_probability is not None:
         minimum = f", at least {policy.nprobe}" if policy.nprobe > 1 else ""
         total = f"{policy.min_probability * 100:g} %"
-        return f"in the most probable categories up to a cumulative probability of {total}{minimum}"
-    return (
-        "in the predicted category only" if policy.nprobe == 1 else f"in the {policy.nprobe} most probable categories"
-    )
+        return f"in the most probable {units}{excluded} up to a cumulative probability of {total}{minimum}"
+    if policy.nprobe == 1:
+        return f"in the predicted {unit} only{excluded}"
+    return f"in the {policy.nprobe} most probable {units}{excluded}"
 
 
 def join_names(names: Sequence[str], separator: str = ", ", max_names: int = 8) -> str:

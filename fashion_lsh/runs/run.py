@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.runs.folder import RunFolder
 from fashion_lsh.runs.keys import INFERENCE_KEYS
 from fashion_lsh.runs.trust import is_signed
+from fashion_lsh.search import nearest_relevant
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 
@@ -144,10 +146,32 @@ class Run(RunFolder):
         return Gallery.open(self.gallery_folder, fingerprint, verify)
 
     def searcher(self, policy: SearchPolicy | None = None) -> Searcher:
-        """Open model, gallery and detector for searching; `policy` replaces the search policy of the run."""
+        """Open model, gallery and detector for searching; `policy` replaces the search policy of the run.
+
+        Raises:
+            ValueError: `max_distance` of the policy is `auto`, and the run has no or a too small calibration.
+        """
+        policy = self.resolve_distance(policy or self.policy)
         model = self.model()
         gallery = self.gallery(model.fingerprint())
-        return Searcher(model, gallery, policy or self.policy, self.detector(), self.box_selector)
+        return Searcher(model, gallery, policy, self.detector(), self.box_selector)
+
+    def resolve_distance(self, policy: SearchPolicy) -> SearchPolicy:
+        """Return the policy with the number that the run calibrated on val instead of `max_distance="auto"`.
+
+        Raises:
+            ValueError: see `searcher`.
+        """
+        if policy.max_distance != "auto":
+            return policy
+        policy.check_auto_distance()
+        if not (self.path / nearest_relevant.FILE).exists():
+            raise ValueError(
+                f"search.max_distance=auto: {self.path} has no {nearest_relevant.FILE}, which training writes; set a "
+                "number, or train the run again with overwrite=true"
+            )
+        calibration = self.read_json(nearest_relevant.FILE)
+        return replace(policy, max_distance=nearest_relevant.max_distance(calibration, policy.distance))
 
     def source(self) -> Source:
         """Open the data set of the run, for the images.

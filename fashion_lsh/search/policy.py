@@ -1,17 +1,24 @@
 """Search policy: lists to probe, and distance for ranking rows."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from fashion_lsh.io.targets import Spec, create
+from fashion_lsh.search.list_units import ListUnits, resolve_groups
 from fashion_lsh.search.rerank import Reranker
+from fashion_lsh.search.where import parse
 
 NProbe = PositiveInt | Literal["all"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Distance = Annotated[float, Field(ge=0)]
+HIT_FILTERS = ("where", "unique_items", "max_distance")  # settings that change the hits, but not the ranking of rows
+AUTO_DISTANCES = ("hamming", "euclidean", "rerank")  # distances for which max_distance=auto is calibrated
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,17 @@ class SearchPolicy:
             probed lists sum to `min_probability`; None to disable.
         reranker: a user's own class with the interface Reranker, which re-ranks the candidates of `rerank` instead of
             the Euclidean distance; None for the Euclidean distance.
+        by: unit of `nprobe` and the thresholds: `category`: the list of one category; `group`: the lists of all
+            categories of a group, whose probability is their sum.
+        groups: group -> categories, for `by=group`; categories in none have the group of the built-in taxonomy.
+        exclude: categories whose lists are never probed; the probabilities of the others are divided by their sum.
+        where: filter on columns of the gallery's catalogue, for example `price < 50 and color = 'red'` (see
+            `search.where`): the nearest of the rows that pass are found; None to disable.
+        unique_items: one hit per item, the nearest; per group of copies for rows without an item.
+        max_distance: drop hits that are farther, in the unit of `distance`; `auto` for the value that a run calibrates
+            on val (see `search.nearest_relevant`); None to disable.
         own_reranker: object of `reranker`; None without one.
+        units: units of lists for `by` and `exclude`, set by `bind`; None for single categories without exclusion.
     """
 
     distance: Literal["hamming", "euclidean", "rerank", "tie_break", "weighted", "asymmetric"] = "rerank"
@@ -44,9 +61,18 @@ class SearchPolicy:
     min_probability: Fraction | None = None
     reranker: Spec | None = None
     rerank_by: Literal["euclidean", "asymmetric"] = "euclidean"
+    by: Literal["category", "group"] = "category"
+    groups: dict[str, list[str]] | None = None
+    exclude: list[str] | None = None
+    where: str | None = None
+    unique_items: bool = False
+    max_distance: Distance | Literal["auto"] | None = None
     own_reranker: Reranker | None = field(init=False, repr=False, compare=False, default=None)
+    units: ListUnits | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
+        if self.where is not None:
+            parse(self.where)
         if self.reranker is not None:
             object.__setattr__(self, "own_reranker", create(self.reranker, Reranker, {}, "search.reranker"))
 
@@ -75,8 +101,38 @@ class SearchPolicy:
                 f"search.rerank_by={self.rerank_by}: search.reranker={self.reranker!r} re-ranks instead; "
                 "set only one of them"
             )
+        self.check_auto_distance()
+        if isinstance(self.max_distance, float | int) and not self.max_distance >= 0:
+            raise ValueError(f"search.max_distance={self.max_distance}: out of range; set 0 or more, auto or null")
         if bits is None and self.distance != "euclidean":
             raise ValueError(f"search={self.distance} needs codes, but hash=none has none; set search=euclidean")
+
+    def check_auto_distance(self) -> None:
+        """Raise ValueError if `max_distance` is `auto`, but is not calibrated for the distance of the policy."""
+        is_own = self.distance == "rerank" and (self.reranker is not None or self.rerank_by != "euclidean")
+        if self.max_distance == "auto" and (self.distance not in AUTO_DISTANCES or is_own):
+            raise ValueError(
+                f"search.max_distance=auto: not calibrated for search={self.method}; set a number, or use one of "
+                f"{', '.join(f'search={name}' for name in AUTO_DISTANCES)}"
+            )
+
+    def bind(self, categories: Sequence[str]) -> "SearchPolicy":
+        """Resolve the names of `by`, `groups` and `exclude` for a model with these categories.
+
+        Raises:
+            ValueError: a name is unknown, a category has no group, all are excluded, or `nprobe` is above the number of
+                groups or of categories that are left.
+        """
+        if self.by == "category" and not self.exclude:
+            return self
+        groups = resolve_groups(categories, self.groups) if self.by == "group" else None
+        units = ListUnits.from_names(categories, self.exclude or (), groups)
+        if self.nprobe != "all" and self.nprobe > len(units):
+            names = "groups" if groups else "categories"
+            raise ValueError(f"search.nprobe={self.nprobe}: {len(units)} {names} are left; set at most {len(units)}")
+        bound = copy(self)
+        object.__setattr__(bound, "units", units)
+        return bound
 
     def check_embeddings(self, has_embeddings: bool) -> None:
         """Check that the gallery stores embeddings if the policy needs them.  Raises ValueError."""
@@ -92,7 +148,18 @@ class SearchPolicy:
 
         Softmax probabilities (Q, C) -> list ids (Q, C) int64, padded with -1. No list is probed for a
         query with all probabilities 0 (no detection).
+
+        Raises:
+            ValueError: `by` or `exclude` is set, but its names are not resolved (see `bind`).
         """
+        if self.units is not None:
+            return self.units.lists(self._select_units(self.units.probabilities(probabilities)), probabilities)
+        if self.by == "group" or self.exclude:
+            raise ValueError(f"search.by={self.by}, search.exclude={self.exclude}: call bind(categories) first")
+        return self._select_units(probabilities)
+
+    def _select_units(self, probabilities: np.ndarray) -> np.ndarray:
+        """Select the units to probe by their probabilities, as `select_lists` does for lists."""
         order = np.argsort(-probabilities, axis=1, kind="stable")
         order[~probabilities.any(axis=1)] = -1
         if self.nprobe == "all":
@@ -112,6 +179,13 @@ class SearchPolicy:
         if isinstance(self.rerank_k, int):
             return np.full(len(num_probed_rows), max(k, self.rerank_k))
         return np.maximum(k, np.ceil(np.round(self.rerank_k * num_probed_rows, 6))).astype(np.int64)
+
+    @property
+    def ranking(self) -> "SearchPolicy":
+        """The policy without HIT_FILTERS: the ranking that an evaluation scores."""
+        if self.where is None and not self.unique_items and self.max_distance is None:
+            return self
+        return replace(self, where=None, unique_items=False, max_distance=None)
 
     @property
     def uses_codes(self) -> bool:
@@ -138,12 +212,17 @@ class SearchPolicy:
 
     @property
     def scope(self) -> str:
-        """Probed lists, for example `1 list`, `whole gallery` or `1 list, probability 0.95`."""
+        """Probed lists, for example `1 list`, `whole gallery`, `1 group` or `1 list, probability 0.95, without hat`."""
+        excluded = f", without {', '.join(self.exclude)}" if self.exclude else ""
         if self.nprobe == "all":
-            return "whole gallery"
-        scope = f"{self.nprobe} list{'s' if self.nprobe > 1 else ''}"
+            return f"whole gallery{excluded}"
+        unit = "group" if self.by == "group" else "list"
+        scope = f"{self.nprobe} {unit}{'s' if self.nprobe > 1 else ''}"
+        if self.by == "group" and self.groups:
+            groups = [f"{group}: {' '.join(names)}" for group, names in self.groups.items()]
+            scope += f" ({'; '.join(groups)})"
         scope += f", probability {self.min_probability}" if self.min_probability is not None else ""
-        return scope + (f", whole gallery below {self.min_confidence}" if self.min_confidence else "")
+        return scope + (f", whole gallery below {self.min_confidence}" if self.min_confidence else "") + excluded
 
     @property
     def label(self) -> str:

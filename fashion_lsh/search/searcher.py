@@ -17,9 +17,11 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import HashIndex
 from fashion_lsh.index.validation import check_positive
 from fashion_lsh.models.encoding import Encoded, Model, encode, encode_crops
+from fashion_lsh.search.combined import search_combined
+from fashion_lsh.search.filters import FilteredHits, ResultFilters
 from fashion_lsh.search.policy import SearchPolicy
-from fashion_lsh.search.rerank import rerank, tie_break, weighted
-from fashion_lsh.search.result import SearchResult, garment_hits
+from fashion_lsh.search.rerank import rerank
+from fashion_lsh.search.result import SearchResult, query_result
 
 QueryImage = str | Path | BinaryIO | np.ndarray  # path, open binary file, or (H, W, 3) uint8 RGB
 NOT_ANNOTATED = np.full(4, np.nan, np.float32)
@@ -36,7 +38,8 @@ class Searcher:
         box_selector: thresholds of detections, selection of one of them, and fallback without a detection.
 
     Raises:
-        ValueError: the gallery was built by another model, or `policy` is incompatible with model or gallery.
+        ValueError: the gallery was built by another model, `policy` is incompatible with model or gallery, or its filter with
+            the columns of the gallery.
     """
 
     def __init__(
@@ -47,11 +50,10 @@ class Searcher:
         detector: BoxDetector | None = None,
         box_selector: BoxSelector = BoxSelector(),  # noqa: B008  frozen
     ) -> None:
-        policy.check(model.bits, len(model.categories))
-        policy.check_embeddings(gallery.has_embeddings)
         check_fingerprint("the gallery", gallery.fingerprint, model.fingerprint())
-        self.model, self.gallery, self.policy = model, gallery, policy
+        self.model, self.gallery, self._filters = model, gallery, ResultFilters()
         self.detector, self.box_selector = detector, box_selector
+        self.policy = self._resolve(policy)
 
     def with_policy(self, policy: SearchPolicy) -> "Searcher":
         """Return a searcher of the same model and gallery with another policy.
@@ -59,15 +61,26 @@ class Searcher:
         Raises:
             ValueError: `policy` is incompatible with model or gallery.
         """
-        policy.check(self.model.bits, len(self.model.categories))
-        policy.check_embeddings(self.gallery.has_embeddings)
         searcher = copy(self)
-        searcher.policy = policy
+        searcher.policy = self._resolve(policy)
         return searcher
 
-    def search_encoded(self, queries: Encoded, k: int) -> Hits:
-        """Find the k nearest garments of Q encoded queries: (Q, k) hits."""
-        return self.search_lists(queries, self.policy.select_lists(queries.probabilities), k)
+    def search_encoded(self, queries: Encoded, k: int, where: str | None = None) -> Hits:
+        """Find the k nearest garments of Q encoded queries: (Q, k) hits.  `where` replaces that of the policy."""
+        return self.search_filtered(queries, k, where).hits
+
+    def search_filtered(self, queries: Encoded, k: int, where: str | None = None) -> FilteredHits:
+        """Find the k nearest garments of Q encoded queries, as `search_encoded`, with the counts of the filters."""
+        lists = self.policy.select_lists(queries.probabilities)
+
+        def find(gallery: Gallery, count: int) -> Hits:
+            if gallery is self.gallery:
+                return self.search_lists(queries, lists, count)
+            searcher = copy(self)
+            searcher.gallery = gallery
+            return searcher.search_lists(queries, lists, count)
+
+        return self._filters.search(find, self.gallery, self.policy, lists, k, where)
 
     def search_lists(self, queries: Encoded, probed_lists: np.ndarray, k: int) -> Hits:
         """Find the k nearest garments of Q queries in the probed lists, (Q, C) int64 padded with -1: (Q, k) hits."""
@@ -82,10 +95,8 @@ class Searcher:
                 return self.gallery.to_catalogue_rows(hits)
             case "rerank":
                 return self.rerank(queries, self.candidates(queries, probed_lists, k), k)
-        encoded_queries = zip(codes, queries.embeddings, probed_lists, strict=True)
-        return self.gallery.to_catalogue_rows(
-            Hits.concatenate([self._search_combined(index, *query, k) for query in encoded_queries], k)
-        )
+        hits = search_combined(index, self.gallery.embeddings, self.policy, codes, queries.embeddings, probed_lists, k)
+        return self.gallery.to_catalogue_rows(hits)
 
     def candidates(self, queries: Encoded, probed_lists: np.ndarray, k: int) -> Hits:
         """Find the candidates to re-rank: the nearest index rows by (Hamming distance, row).
@@ -112,7 +123,13 @@ class Searcher:
         select = rerank if own_reranker is None else own_reranker.rerank
         return self.gallery.to_catalogue_rows(select(queries.embeddings, candidates, self.gallery.embeddings, k))
 
-    def search(self, image: QueryImage, box: Sequence[float] | np.ndarray | None = None, k: int = 12) -> SearchResult:
+    def search(
+        self,
+        image: QueryImage,
+        box: Sequence[float] | np.ndarray | None = None,
+        k: int = 12,
+        where: str | None = None,
+    ) -> SearchResult:
         """Search with one garment of a query image.
 
         Args:
@@ -120,11 +137,14 @@ class Searcher:
             box: (4,) xyxy of the garment in pixels. None for the detection that `box_selector` selects, or for the
                 whole image without a detector or without a detection.
             k: maximum number of hits.
+            where: filter on columns of the gallery's catalogue, for example `price < 50 and color = 'red'` (see
+                `search.where`); the k nearest of the rows that pass are found. None for the filter of the policy.
 
         Raises:
             ImageError: the file is missing, or is not a readable image.
             ValueError: the array has another shape or dtype, the box lies outside the image, k is not a positive
-                integer, or there is no detection and `box_selector.fallback` is "skip".
+                integer, there is no detection and `box_selector.fallback` is "skip", or the filter is invalid or
+                contains an unknown column.
         """
         pixels = _read_image(image)
         if box is None and self.detector is not None:
@@ -132,14 +152,15 @@ class Searcher:
             box = self.box_selector.select_one(detections, NOT_ANNOTATED)
             if box is None and self.box_selector.fallback == "skip":
                 raise ValueError("no garment detected; pass box=[x1, y1, x2, y2] of the garment")
-        return self._search_box(pixels, box, k)
+        return self._search_box(pixels, box, k, where)
 
-    def search_garments(self, image: QueryImage, k: int = 12) -> list[SearchResult]:
+    def search_garments(self, image: QueryImage, k: int = 12, where: str | None = None) -> list[SearchResult]:
         """Search with each detected garment of a query image.
 
         Args:
             image: path or open binary file of the image, or (H, W, 3) uint8 RGB.
             k: maximum number of hits of each garment.
+            where: filter, as for `search`.
 
         Returns:
             One result per garment, by descending detection score; `SearchResult.box` is the detected box. Without a
@@ -148,53 +169,60 @@ class Searcher:
 
         Raises:
             ImageError: the file is missing, or is not a readable image.
-            ValueError: the array has another shape or dtype, or k is not a positive integer.
+            ValueError: the array has another shape or dtype, k is not a positive integer, or the filter is invalid.
         """
         pixels = _read_image(image)
         if self.detector is None:
-            return [self._search_box(pixels, None, k)]
+            return [self._search_box(pixels, None, k, where)]
         detections = self.detector.detect([pixels])[0].filter(self.box_selector.min_score, self.box_selector.min_size)
         if not len(detections.scores) and self.box_selector.fallback == "whole":
-            return [self._search_box(pixels, None, k)]
-        return [self._search_box(pixels, box, k) for box in detections.xyxy]
+            return [self._search_box(pixels, None, k, where)]
+        return [self._search_box(pixels, box, k, where) for box in detections.xyxy]
 
-    def search_vectors(self, vectors: np.ndarray, k: int = 12) -> list[SearchResult]:
+    def search_vectors(self, vectors: np.ndarray, k: int = 12, where: str | None = None) -> list[SearchResult]:
         """Search with backbone features instead of images, for a model that was trained on vectors (data=embeddings).
 
         Args:
             vectors: (Q, D) float, computed like the training data.
             k: maximum number of hits of each query.
+            where: filter, as for `search`.
 
         Raises:
-            ValueError: the vectors have another length or are not finite, or k is not a positive integer.
+            ValueError: the vectors have another length or are not finite, k is not a positive integer, or the filter
+                is invalid.
         """
         k = min(check_positive(k=k), max(1, len(self.gallery)))
         if not np.isfinite(vectors).all():
             raise ValueError("vectors contain NaN or inf; remove these rows")
         encoded = encode(self.model, torch.from_numpy(np.asarray(vectors, dtype=np.float32)))
-        return [self._result(encoded.at(row), k) for row in range(len(vectors))]
+        return [self._result(encoded.at(row), k, where) for row in range(len(vectors))]
 
-    def _search_box(self, pixels: np.ndarray, box: Sequence[float] | np.ndarray | None, k: int) -> SearchResult:
+    def _search_box(
+        self, pixels: np.ndarray, box: Sequence[float] | np.ndarray | None, k: int, where: str | None
+    ) -> SearchResult:
         """Search with a box (4,), or with the whole image if the box is None or NaN."""
         k = min(check_positive(k=k), max(1, len(self.gallery)))
         xyxy = NOT_ANNOTATED if box is None else np.asarray(box, dtype=np.float32)
         if xyxy.shape != (4,):
             raise ValueError(f"box={xyxy.tolist()}: pass four coordinates x1 y1 x2 y2 in pixels")
         query = encode_crops(self.model, [crop_image(pixels, xyxy, self.model.margin, self.model.image_size)])
-        return self._result(query, k, None if np.isnan(xyxy).any() else tuple(xyxy.tolist()))
+        return self._result(query, k, where, None if np.isnan(xyxy).any() else tuple(xyxy.tolist()))
 
-    def _result(self, query: Encoded, k: int, box: tuple[float, float, float, float] | None = None) -> SearchResult:
+    def _result(
+        self, query: Encoded, k: int, where: str | None, box: tuple[float, float, float, float] | None = None
+    ) -> SearchResult:
         """Search with one encoded query."""
-        probabilities, names = query.probabilities[0], [*self.model.categories, ""]
-        first, second = (*np.argsort(-probabilities, kind="stable")[:2], -1)[:2]
-        return SearchResult(
-            names[first],
-            float(probabilities[first]),
-            names[second],
-            float(probabilities[second]) if second >= 0 else 0.0,
-            garment_hits(self.search_encoded(query, k), self.gallery.catalogue),
-            box,
-        )
+        hits = self.search_filtered(query, k, where)
+        return query_result(self.model.categories, query.probabilities[0], hits, self.gallery.catalogue, box)
+
+    def _resolve(self, policy: SearchPolicy) -> SearchPolicy:
+        """Check a policy, and resolve its names.  Raises ValueError."""
+        policy.check(self.model.bits, len(self.model.categories))
+        policy.check_embeddings(self.gallery.has_embeddings)
+        if policy.max_distance == "auto":
+            raise ValueError("search.max_distance=auto is calibrated in a run; open it by Run(…).searcher(policy)")
+        self._filters.subset(self.gallery, policy.where)  # raises ValueError for an unknown column
+        return policy.bind(self.model.categories)
 
     def _codes_and_index(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:
         if queries.codes is None or not isinstance(self.gallery.index, HashIndex):
@@ -202,22 +230,6 @@ class Searcher:
                 f"search={self.policy.distance} needs codes, but the gallery has none; set search=euclidean"
             )
         return queries.codes, self.gallery.index
-
-    def _search_combined(
-        self, index: HashIndex, code: np.ndarray, embedding: np.ndarray, probed_lists: np.ndarray, k: int
-    ) -> Hits:
-        """Search exactly by `tie_break` or `weighted` distance, with a range search of one query: (1, k) hits."""
-        embeddings, query = self.gallery.embeddings, embedding[None]
-        first_hits = index.search(code[None], probed_lists[None], k)
-        radius = min(index.bits, first_hits.distances[0, -1])  # the distance is inf if the lists have fewer than k rows
-        if self.policy.distance == "tie_break":
-            return tie_break(query, index.range_search(code, probed_lists, int(radius)), embeddings, k)
-        alpha = self.policy.alpha
-        kth_distance = weighted(query, first_hits, embeddings, k, alpha, index.bits).distances[0, -1]
-        # Beyond max_distance, the Hamming term of the weighted sum exceeds the weighted distance of the k-th hit.
-        max_distance = kth_distance * index.bits / alpha + 1 if alpha else np.inf
-        hits = index.range_search(code, probed_lists, int(min(index.bits, max_distance)))
-        return weighted(query, hits, embeddings, k, alpha, index.bits)
 
 
 def asymmetric_queries(queries: Encoded) -> np.ndarray:

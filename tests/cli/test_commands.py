@@ -28,9 +28,8 @@ pytestmark = pytest.mark.train
 def test_train_writes_a_complete_run_folder(runs: Path) -> None:
     run = runs / "latest"
     names = "config.yaml environment.json catalogue.parquet skipped.csv stage_keys.json classifier.ckpt hash_head.ckpt"
-    names += (
-        " gallery signature.json results.parquet queries.parquet metrics.json contact_sheet.png train.log logs report"
-    )
+    names += " gallery nearest_relevant.json signature.json results.parquet queries.parquet metrics.json"
+    names += " contact_sheet.png train.log logs report"
     assert {path.name for path in run.iterdir()} == set(names.split())
     headline, results = json.loads((run / "metrics.json").read_text()), read_results(run)
     assert {"classifier/accuracy", "search/item/recall@10", "search/category/map@100", "search/latency_ms",

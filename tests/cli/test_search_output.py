@@ -13,7 +13,7 @@ from fashion_lsh.cli import search
 from fashion_lsh.runs.run import Run
 from tests.cli.factories import ROOT
 
-COLUMNS = ["query", "rank", "id", "path", "category", "item", "distance"]
+COLUMNS = ["query", "rank", "id", "path", "category", "item", "distance", "folded"]
 
 
 @pytest.mark.train

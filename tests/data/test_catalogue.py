@@ -140,7 +140,7 @@ def test_csv_saved_by_a_spreadsheet_opens(tmp_path: Path, text: str) -> None:
 
 
 def test_missing_columns_get_their_defaults() -> None:
-    original = make_small_catalogue(price=[1, 2, 3])
+    original = make_small_catalogue()
     assert original.table.column_names == list(COLUMNS)
     assert original.column("id").tolist() == ["a.jpg", "b.jpg", "c.jpg"]
     assert np.isnan(original.boxes).all()

@@ -212,11 +212,13 @@ def test_a_result_sheet_shows_image_crop_and_hits_without_marks(data: GarmentDat
     path, box = shapes.parent / "circle-0-street.png", np.array([4, 4, 30, 30], dtype=np.float32)
     image = data.source.image(path.name)
     found = Hits(np.array([[2, 0, -1]]), np.array([[1, 2, np.inf]], np.float32))
-    two_hits = SearchResult("circle", 0.9, "cross", 0.1, garment_hits(found, gallery.gallery.catalogue), (*box,))
+    two_hits = SearchResult(
+        "circle", 0.9, "cross", 0.1, garment_hits(found, gallery.gallery.catalogue, [0] * found.rows.shape[1]), (*box,)
+    )
     no_hits = SearchResult("cross", 0.5, "circle", 0.4, (), None)
-    hits = [hit_tile(data.source, gallery.gallery.catalogue, row, 0.1) for row in (2, 0)]
+    tiles = [hit_tile(data.source, gallery.gallery.catalogue, row, 0.1) for row in (2, 0)]
     rows = [
-        [Tile(image, box=box), Tile(crop_image(image, box, 0.1, TILE), "pred: circle"), *hits],
+        [Tile(image, box=box), Tile(crop_image(image, box, 0.1, TILE), "pred: circle"), *tiles],
         [Tile(image), Tile(crop_image(image, None, 0.1, TILE), "pred: cross")],
     ]
     sheet = result_sheet(data.source, gallery, [(path, two_hits), (image, no_hits)])

@@ -75,6 +75,10 @@ def test_a_search_description_states_distance_and_probed_lists() -> None:
      (SearchPolicy("rerank", rerank_k=1), "best 1 by", "%"),
      (SearchPolicy("rerank", rerank_by="asymmetric"), "re-ranked by asymmetric", "Euclid"),
      (SearchPolicy("asymmetric"), "activations of the query and codes", "Euclid"),
+     (SearchPolicy("hamming", by="group"), "predicted group of categories", "without"),
+     (SearchPolicy("hamming", nprobe=2, by="group", exclude=["hat"]), "2 most probable groups", "predicted"),
+     (SearchPolicy("hamming", exclude=["hat", "bag"]), "predicted category only (without hat, bag)", "group"),
+     (SearchPolicy("hamming", nprobe="all", exclude=["hat"]), "whole gallery (without hat)", "bag"),
      (SearchPolicy("hamming", min_confidence=0.5), "below 50 %", "cumulative"),
      (SearchPolicy("euclidean", min_probability=0.5), "up to a cumulative probability of 50 %", "below")],
 )  # fmt: skip

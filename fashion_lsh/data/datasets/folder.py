@@ -21,9 +21,9 @@ class Folder(ImageFiles):
     """Images in `<root>/<category>/`, in `<root>/<split>/<category>/`, or listed in a manifest.
 
     A manifest is a CSV or Parquet file with columns of a Catalogue: at least `image` (or `path`) and `category` (or
-    `label`). Image paths are relative to the folder of the manifest. Category names that differ only in case or
-    whitespace are merged. Splits are named train, val, query, gallery, or training, valid, validation, test (test
-    images are queries).
+    `label`); further columns (price, colour, …) are kept. Image paths are relative to the folder of the manifest.
+    Category names that differ only in case or whitespace are merged. Splits are named train, val, query, gallery, or
+    training, valid, validation, test (test images are queries).
 
     Args:
         root: Folder or manifest.
@@ -151,7 +151,7 @@ def _expand_box_column(table: pa.Table) -> pa.Table:
         BOX_COLUMNS, zip(*boxes, strict=True) if boxes else [()] * len(BOX_COLUMNS), strict=True
     ):
         table = table.append_column(name, pa.array(coordinates, pa.string()))
-    return table
+    return table.drop_columns(["box"])
 
 
 def _split_box(cell: Any) -> tuple[str | None, ...]:

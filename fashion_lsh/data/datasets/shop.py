@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets.image_files import ExpectedFile, ImageFiles, PublishedCounts, normalise_spelling
+from fashion_lsh.data.schema import COLUMN_ALIASES, COLUMNS, infer_type
 from fashion_lsh.io.files import csv_rows
 
 STYLES_FILE = "styles.csv"
@@ -20,7 +21,7 @@ POLO_REGEX = re.compile(r"\bpolo\b(?!\s+(?:assn|association|club|ralph)\b)", re.
 
 
 class Product(NamedTuple):
-    """Product in the CSV file; `problem` is the reason to skip the product, or ""."""
+    """Product in the CSV file; `problem` is the reason to skip the product, or ""; `cells`: all cells by column."""
 
     id: str
     image: str
@@ -28,6 +29,7 @@ class Product(NamedTuple):
     supercategory: str
     item: str
     problem: str
+    cells: Mapping[str, str]
 
 
 class Shop(ImageFiles):
@@ -36,8 +38,8 @@ class Shop(ImageFiles):
     For Myntra, `styles.csv` is next to `images/<id>.jpg`. The category is articleType, the supercategory is
     subCategory, and each row is an item. Tshirts with the word polo in the product name become `Tshirts/polo`.
     Other files need a header with `image` (or `path`), `category` (or `label`, `articleType`) and optionally `item` (or
-    `product`). Image paths are relative to the file; other columns are ignored.
-    Duplicate rows, and rows without an image or a category, are skipped.
+    `product`). Image paths are relative to the file. Columns whose names are not those of a Catalogue are kept, for
+    filters of a search (baseColour, season, …). Duplicate rows, and rows without an image or a category, are skipped.
 
     Args:
         root: Folder of styles.csv, or a CSV file.
@@ -73,7 +75,9 @@ class Shop(ImageFiles):
         categories = normalise_spelling([product.category for product in usable])
         constants = {"view": ["shop"] * len(usable), "source": ["shop"] * len(usable)}
         skipped = {product.id: product.problem for product in products if product.problem}
-        return Catalogue.from_columns({**columns, "category": categories, **constants}), skipped
+        further = {name for product in usable for name in product.cells} - {*COLUMNS, *COLUMN_ALIASES, ""}
+        kept = {name: infer_type([product.cells.get(name, "") for product in usable]) for name in sorted(further)}
+        return Catalogue.from_columns({**columns, "category": categories, **constants, **kept}), skipped
 
     def _products(self, file: Path) -> Iterator[Product]:
         with file.open(encoding="utf-8-sig", newline="") as stream:
@@ -96,7 +100,7 @@ def _parse_styles(lines: Iterator[str] | Sequence[str], header: Sequence[str]) -
         problem = "" if product_id and category else f"row {number}: {'articleType' if product_id else 'id'} is empty"
         if category.casefold() == "tshirts" and POLO_REGEX.search(row.get("productDisplayName", "")):
             category = f"{category}/polo"
-        yield Product(row_id, f"images/{row_id}.jpg", category, row.get("subCategory", ""), row_id, problem)
+        yield Product(row_id, f"images/{row_id}.jpg", category, row.get("subCategory", ""), row_id, problem, row)
 
 
 def _parse_crawled(rows: Iterator[list[str]], header: Sequence[str]) -> Iterator[Product]:
@@ -115,7 +119,7 @@ def _parse_crawled(rows: Iterator[list[str]], header: Sequence[str]) -> Iterator
         if len(cells) != len(header):  # an unquoted comma shifts all later cells
             problem = f"row {number}: {len(cells)} cells for {len(header)} columns; quote cells that contain commas"
         if any(cells):
-            yield Product(image or f"row {number}", image, category, "", item, problem)
+            yield Product(image or f"row {number}", image, category, "", item, problem, row)
 
 
 def _first_value(row: Mapping[str, str], names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from PIL import Image
 from fashion_lsh.cli import check
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datasets.shop import Shop
+from fashion_lsh.data.schema import COLUMNS
 
 HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
 STYLES = {
@@ -53,6 +54,23 @@ def test_each_product_is_a_row_and_an_item(root: Path) -> None:
     assert (set(catalogue.column("view")), set(catalogue.column("source")), set(catalogue.column("split"))) == (
         {"shop"}, {"shop"}, {""}
     )  # fmt: skip
+
+
+def test_further_columns_are_kept_with_their_types(root: Path, tmp_path: Path) -> None:
+    table = Shop(str(root)).catalogue().table
+    assert table["baseColour"].to_pylist() == ["Blue", "NA", None, "NA"]
+    assert table["year"].to_pylist() == [2011, 2011, 2011, None]
+    assert {"gender", "season", "usage", "productDisplayName"} <= set(table.column_names)
+    (tmp_path / "crawled.csv").write_text(
+        "image,label,price,in_stock,note,split\nimages/1.jpg,coat,9.5,true,,x\nimages/2.jpg,hat,7,false,,y\n"
+    )
+    table = Shop(str(tmp_path / "crawled.csv")).catalogue().table
+    assert table.column_names == [*COLUMNS, "in_stock", "note", "price"]
+    assert [table[name].to_pylist() for name in ("in_stock", "note", "price")] == [
+        [True, False],
+        [None] * 2,
+        [9.5, 7.0],
+    ]
 
 
 def test_commas_in_the_last_cell_are_kept(root: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fashion_lsh.data.datasets import fashion_mnist, open_dataset
 from fashion_lsh.data.merge import taxonomy
-from fashion_lsh.data.merge.taxonomy import CATEGORIES, GROUPS, SOURCES, LabelMap, load_label_map
+from fashion_lsh.data.merge.taxonomy import CATEGORIES, GROUPS, SOURCES, LabelMap, find_group, load_label_map
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(taxonomy.__file__).parent
@@ -218,6 +218,12 @@ def test_unmatched_labels_are_counted() -> None:
 def test_labels_of_unknown_inshop_folders_match_no_line() -> None:
     labels = ["MEN/Skirts/lower", "men/Pants/lower"]
     assert load_label_map("deepfashion_inshop").count_unmatched(labels) == dict.fromkeys(labels, 1)
+
+
+@pytest.mark.parametrize(("label", "group"), [("coat", "outer"), ("hoodie", "upper"), ("Tshirts", "upper"),
+                                              ("body", ""), ("gizmo", ""), ("", "")])  # fmt: skip
+def test_group_of_a_category_or_label(label: str, group: str) -> None:
+    assert find_group(label) == group
 
 
 def test_lookup_of_no_labels_is_empty() -> None:

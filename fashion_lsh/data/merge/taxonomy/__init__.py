@@ -72,6 +72,14 @@ def load_label_map(source: str | Path) -> LabelMap:
     return _read_map(FOLDER / "maps" / f"{SHARED_MAPS.get(str(source), source)}.csv")
 
 
+def find_group(label: str) -> str:
+    """Return the group of a category, or of a label on whose group all built-in label maps agree; otherwise ""."""
+    if label in GROUPS:
+        return GROUPS[label]
+    groups = {group for source in SOURCES for group in load_label_map(source).lookup([label])[1]} - {""}
+    return groups.pop() if len(groups) == 1 else ""
+
+
 def _read_map(file: Traversable) -> LabelMap:
     entries: dict[str, tuple[str, str]] = {}
     for line, cells in _read_lines(file, COLUMNS):
