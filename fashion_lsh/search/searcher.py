@@ -38,8 +38,8 @@ class Searcher:
         box_selector: thresholds of detections, selection of one of them, and fallback without a detection.
 
     Raises:
-        ValueError: the gallery was built by another model, `policy` is incompatible with model or gallery, or its filter with
-            the columns of the gallery.
+        ValueError: the gallery was built by another model, `policy` is incompatible with model or gallery, or its
+            filter with the columns of the gallery.
     """
 
     def __init__(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -111,7 +110,7 @@ class ItemCodes:
         bits: int, seed: int, folder: Path,
     ) -> CodeModel:  # fmt: skip
         """Train one method in a temporary folder."""
-        pl.seed_everything(seed, verbose=False)
+        torch.manual_seed(seed)  # initial weights
         stage: Any = instantiate(settings, nn.Module, **options, bits=bits, seed=seed)
         stage = stage.start_from(classifier)
         network = getattr(stage, "model", stage)
