@@ -13,6 +13,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxSelector
+from fashion_lsh.evaluation.calibration import check_coverage
 from fashion_lsh.evaluation.evaluator import Evaluator, create_evaluators
 from fashion_lsh.evaluation.published import find_protocol
 from fashion_lsh.io.targets import instantiate
@@ -106,6 +107,7 @@ def build_components(cfg: DictConfig) -> Components:
     if config["sweep"]["metric"]:
         check_objective(config["sweep"]["metric"], isinstance(hash_head, HashHead))
     policy.check(_bits(hash_head) if hash_head else None, len(data.categories))
+    check_coverage(policy, data)
     return Components(config, data, scenes, detector, classifier, hash_head, policy, evaluators)
 
 

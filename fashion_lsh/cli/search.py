@@ -151,6 +151,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="probe the most probable lists until their cumulative probability reaches P",
     )
     parser.add_argument(
+        "--coverage",
+        type=float,
+        metavar="P",
+        help="probe as many lists as a promised ratio P of covered queries needs (runs with split.calibration)",
+    )
+    parser.add_argument(
         "--box",
         type=_finite_float,
         nargs=4,
@@ -168,9 +174,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:
-    """Open a searcher with the policy of the run; --nprobe and --min-probability replace its values."""
-    changes = {name: value for name in ("nprobe", "min_probability") if (value := getattr(args, name)) is not None}
-    return run.searcher(replace(run.policy, **changes))
+    """Open a searcher with the policy of the run.
+
+    --nprobe and --min-probability replace its values, and its coverage; --coverage replaces all three.
+    """
+    names = ("nprobe", "min_probability", "coverage")
+    changes: dict[str, Any] = {name: value for name in names if (value := getattr(args, name)) is not None}
+    reset = {"nprobe": 1, "min_probability": None} if "coverage" in changes else {"coverage": None} if changes else {}
+    return run.searcher(replace(run.policy, **{**reset, **changes}))
 
 
 def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], nprobe: int | str) -> str:

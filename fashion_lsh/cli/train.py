@@ -7,6 +7,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fashion_lsh.cli.components import Components, build_components
+from fashion_lsh.evaluation.calibration import calibrate
 from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
@@ -19,6 +20,7 @@ from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.job_file import load_results
 from fashion_lsh.runs.objective import objective
 from fashion_lsh.runs.results import write_results
+from fashion_lsh.runs.run import CALIBRATION_FILE
 from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.runs.training_run import TrainingRun
 from fashion_lsh.search.searcher import Searcher
@@ -77,7 +79,10 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
     query, indexed = (encode_split(model, data, split, processes=processes) for split in ("query", "gallery"))
     gallery = Gallery.build(model, indexed.encoded, indexed.catalogue)
     gallery.save(run.gallery_folder)
-    searcher, crop = Searcher(model, gallery, components.policy), components.config["crop"]
+    if data.calibration:
+        calibrate(model, data, processes).save(run.path / CALIBRATION_FILE, gallery.fingerprint)
+    policy = run.calibrate(components.policy, gallery.fingerprint)
+    searcher, crop = Searcher(model, gallery, policy), components.config["crop"]
     evaluation = evaluate_run(
         model,
         searcher,

@@ -181,6 +181,8 @@ def _describe_lists(policy: SearchPolicy) -> str:
         minimum = f", at least {policy.nprobe}" if policy.nprobe > 1 else ""
         total = f"{policy.min_probability * 100:g} %"
         return f"in the most probable categories up to a cumulative probability of {total}{minimum}"
+    if policy.coverage is not None:
+        return f"in the most probable categories, for a calibrated coverage of {policy.coverage * 100:g} %"
     return (
         "in the predicted category only" if policy.nprobe == 1 else f"in the {policy.nprobe} most probable categories"
     )

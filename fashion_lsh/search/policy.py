@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from fashion_lsh.io.targets import Spec, create
+from fashion_lsh.search.coverage import CoverageCalibration, order_lists, remaining_probabilities
 from fashion_lsh.search.rerank import Reranker
 
 NProbe = PositiveInt | Literal["all"]
@@ -29,6 +30,11 @@ class SearchPolicy:
         min_confidence: probe all lists if the highest probability is below `min_confidence`; 0 to disable.
         min_probability: probe further lists, beyond `nprobe`, until the softmax probabilities of the
             probed lists sum to `min_probability`; None to disable.
+        coverage: probe further lists, beyond `nprobe`, until this ratio of the queries, above 0 and below 1, is
+            promised to have a relevant row in a probed list; needs `calibration`; None to disable.
+        calibration: calibration of the model's lists (see `Run.calibrate`), only used with `coverage`.
+        min_remaining: lists are probed while the probability that is left is at least this value; None without
+            `coverage` and `calibration`.
         reranker: a user's own class with the interface Reranker, which re-ranks the candidates of `rerank` instead of
             the Euclidean distance; None for the Euclidean distance.
         own_reranker: object of `reranker`; None without one.
@@ -41,18 +47,23 @@ class SearchPolicy:
     min_confidence: Probability = 0.0
     min_probability: Fraction | None = None
     reranker: Spec | None = None
+    coverage: Fraction | None = None
+    calibration: CoverageCalibration | None = field(repr=False, compare=False, default=None)
+    min_remaining: float | None = field(init=False, repr=False, compare=False, default=None)
     own_reranker: Reranker | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         if self.reranker is not None:
             object.__setattr__(self, "own_reranker", create(self.reranker, Reranker, {}, "search.reranker"))
+        if self.calibration is not None and self.coverage is not None and 0 < self.coverage < 1:
+            object.__setattr__(self, "min_remaining", self.calibration.threshold(self.coverage))
 
     def check(self, bits: int | None, num_categories: int) -> None:
         """Check the policy for a model with `num_categories` categories and codes of `bits` bits (None without codes).
 
         Raises:
-            ValueError: `nprobe` is above the number of categories, another setting is out of range, or `distance` needs
-                codes and the model has none.
+            ValueError: `nprobe` is above the number of categories, another setting is out of range, `distance` needs
+                codes and the model has none, or `coverage` is combined with another rule that selects lists.
         """
         if self.nprobe != "all" and not 1 <= self.nprobe <= num_categories:
             raise ValueError(
@@ -62,6 +73,8 @@ class SearchPolicy:
             raise ValueError(
                 f"search.min_probability={self.min_probability}: out of range; set a number between 0 and 1, or null"
             )
+        if self.coverage is not None:
+            self._check_coverage(self.coverage)
         if not (0 < self.rerank_k < 1 or (isinstance(self.rerank_k, int) and self.rerank_k >= 1)):
             raise ValueError(f"search.rerank_k={self.rerank_k}: out of range; set 1 or more, or a fraction below 1")
         for name, value in (("alpha", self.alpha), ("min_confidence", self.min_confidence)):
@@ -70,20 +83,42 @@ class SearchPolicy:
         if bits is None and self.distance != "euclidean":
             raise ValueError(f"search={self.distance} needs codes, but hash=none has none; set search=euclidean")
 
+    def _check_coverage(self, coverage: float) -> None:
+        if not 0 < coverage < 1:
+            raise ValueError(f"search.coverage={coverage}: out of range; set a number between 0 and 1, or null")
+        if self.nprobe == "all":
+            raise ValueError(f"search.coverage={coverage} with search.nprobe=all: set one of them only")
+        if self.min_probability is not None:
+            raise ValueError(
+                f"search.coverage={coverage} with search.min_probability={self.min_probability}: set one of them to null"
+            )
+
+    def check_calibrated(self) -> None:
+        """Check that `coverage` has a calibration.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.coverage is not None and self.min_remaining is None:
+            raise ValueError(f"search.coverage={self.coverage}: not calibrated; pass the policy to Run.searcher or "
+                             "Run.calibrate of a run that was trained with split.calibration=0.5")  # fmt: skip
+
     def select_lists(self, probabilities: np.ndarray) -> np.ndarray:
         """Select lists to probe, the most probable first.
 
         Softmax probabilities (Q, C) -> list ids (Q, C) int64, padded with -1. No list is probed for a
         query with all probabilities 0 (no detection).
         """
-        order = np.argsort(-probabilities, axis=1, kind="stable")
-        order[~probabilities.any(axis=1)] = -1
+        order = order_lists(probabilities)
         if self.nprobe == "all":
             return order
         num_probed = np.full(len(probabilities), self.nprobe)
         if self.min_probability is not None:
             cumulative = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
             num_probed = np.maximum(num_probed, 1 + (cumulative < self.min_probability).sum(axis=1))
+        if self.min_remaining is not None:
+            remaining = remaining_probabilities(np.take_along_axis(probabilities, order, axis=1))
+            num_probed = np.maximum(num_probed, (remaining >= self.min_remaining).sum(axis=1))
         num_probed = np.where(probabilities.max(axis=1) < self.min_confidence, probabilities.shape[1], num_probed)
         return np.where(np.arange(probabilities.shape[1]) < num_probed[:, None], order, -1)
 
@@ -118,6 +153,7 @@ class SearchPolicy:
             return "whole gallery"
         scope = f"{self.nprobe} list{'s' if self.nprobe > 1 else ''}"
         scope += f", probability {self.min_probability}" if self.min_probability is not None else ""
+        scope += f", coverage {self.coverage}" if self.coverage is not None else ""
         return scope + (f", whole gallery below {self.min_confidence}" if self.min_confidence else "")
 
     @property

@@ -48,6 +48,7 @@ class Searcher:
         box_selector: BoxSelector = BoxSelector(),  # noqa: B008  frozen
     ) -> None:
         policy.check(model.bits, len(model.categories))
+        policy.check_calibrated()
         check_fingerprint("the gallery", gallery.fingerprint, model.fingerprint())
         self.model, self.gallery, self.policy = model, gallery, policy
         self.detector, self.box_selector = detector, box_selector
@@ -59,6 +60,7 @@ class Searcher:
             ValueError: `policy` is incompatible with the model.
         """
         policy.check(self.model.bits, len(self.model.categories))
+        policy.check_calibrated()
         searcher = copy(self)
         searcher.policy = policy
         return searcher
