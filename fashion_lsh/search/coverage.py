@@ -5,11 +5,13 @@ row, else 0, and never rises as more lists are probed. Queries of one group of l
 counts once, with the mean loss of its queries.
 """
 
+import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -165,16 +167,13 @@ class CoverageCalibration:
         return threshold
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write a Parquet file with checksums; `fingerprint`: fingerprint of the model that encoded the queries."""
+        """Write a Parquet file with a checksum; `fingerprint`: fingerprint of the model that encoded the queries."""
         record = {"fingerprint": fingerprint, "relevance": self.relevance, "excluded": self.excluded,
                   "missing": self.missing}  # fmt: skip
+        record["sha256"] = self._digest(record)
         table = pa.table({"score": self.scores, "group": self.groups})
         with atomic_write(path) as temporary:
-            pq.write_table(
-                table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}),
-                temporary,
-                write_page_checksum=True,
-            )
+            pq.write_table(table.replace_schema_metadata({_METADATA_KEY: json.dumps(record)}), temporary)
 
     @classmethod
     def open(cls, path: Path) -> tuple["CoverageCalibration", str]:
@@ -184,12 +183,18 @@ class CoverageCalibration:
             ValueError: the file is damaged.
         """
         try:
-            table = pq.read_table(path, page_checksum_verification=True)
+            table = pq.read_table(path)
             record = json.loads((table.schema.metadata or {})[_METADATA_KEY])
             scores, groups = (table[name].to_numpy() for name in ("score", "group"))
-            relevance, excluded = str(record["relevance"]), int(record["excluded"])
-            return cls(scores, groups, relevance, excluded, tuple(record["missing"])), str(record["fingerprint"])
+            read = cls(scores, groups, record["relevance"], record["excluded"], tuple(record["missing"]))
+            if record.pop("sha256") != read._digest(record):
+                raise ValueError("checksum mismatch")
+            return read, record["fingerprint"]
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path} is damaged ({error!r}); run the train command of the run again with overwrite=true"
             ) from error
+
+    def _digest(self, record: Mapping[str, Any]) -> str:
+        content = json.dumps(record, sort_keys=True).encode() + self.scores.tobytes() + self.groups.tobytes()
+        return hashlib.sha256(content).hexdigest()

@@ -87,10 +87,10 @@ class SearchPolicy:
         if not 0 < coverage < 1:
             raise ValueError(f"search.coverage={coverage}: out of range; set a number between 0 and 1, or null")
         if self.nprobe == "all":
-            raise ValueError(f"search.coverage={coverage} with search.nprobe=all: set one of them only")
+            raise ValueError(f"search.coverage={coverage} with search.nprobe=all: set only one of them")
         if self.min_probability is not None:
             raise ValueError(
-                f"search.coverage={coverage} with search.min_probability={self.min_probability}: set one of them to null"
+                f"search.coverage={coverage} with search.min_probability={self.min_probability}: set only one of them"
             )
 
     def check_calibrated(self) -> None:
