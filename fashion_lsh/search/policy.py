@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from fashion_lsh.io.targets import Spec, create
-from fashion_lsh.search.coverage import CoverageCalibration, order_lists, remaining_probabilities
+from fashion_lsh.search.coverage import CoverageCalibration, order_lists
 from fashion_lsh.search.rerank import Reranker
 
 NProbe = PositiveInt | Literal["all"]
@@ -33,8 +33,7 @@ class SearchPolicy:
         coverage: probe further lists, beyond `nprobe`, until this ratio of the queries, above 0 and below 1, is
             promised to have a relevant row in a probed list; needs `calibration`; None to disable.
         calibration: calibration of the model's lists (see `Run.calibrate`), only used with `coverage`.
-        min_remaining: lists are probed while the probability that is left is at least this value; None without
-            `coverage` and `calibration`.
+        list_threshold: lists with at least this probability are probed; None without `coverage` and `calibration`.
         reranker: a user's own class with the interface Reranker, which re-ranks the candidates of `rerank` instead of
             the Euclidean distance; None for the Euclidean distance.
         own_reranker: object of `reranker`; None without one.
@@ -49,14 +48,14 @@ class SearchPolicy:
     reranker: Spec | None = None
     coverage: Fraction | None = None
     calibration: CoverageCalibration | None = field(repr=False, compare=False, default=None)
-    min_remaining: float | None = field(init=False, repr=False, compare=False, default=None)
+    list_threshold: float | None = field(init=False, repr=False, compare=False, default=None)
     own_reranker: Reranker | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         if self.reranker is not None:
             object.__setattr__(self, "own_reranker", create(self.reranker, Reranker, {}, "search.reranker"))
         if self.calibration is not None and self.coverage is not None and 0 < self.coverage < 1:
-            object.__setattr__(self, "min_remaining", self.calibration.threshold(self.coverage))
+            object.__setattr__(self, "list_threshold", self.calibration.threshold(self.coverage))
 
     def check(self, bits: int | None, num_categories: int) -> None:
         """Check the policy for a model with `num_categories` categories and codes of `bits` bits (None without codes).
@@ -99,7 +98,7 @@ class SearchPolicy:
         Raises:
             ValueError: it has none.
         """
-        if self.coverage is not None and self.min_remaining is None:
+        if self.coverage is not None and self.list_threshold is None:
             raise ValueError(f"search.coverage={self.coverage}: not calibrated; pass the policy to Run.searcher or "
                              "Run.calibrate of a run that was trained with split.calibration=0.5")  # fmt: skip
 
@@ -116,9 +115,8 @@ class SearchPolicy:
         if self.min_probability is not None:
             cumulative = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
             num_probed = np.maximum(num_probed, 1 + (cumulative < self.min_probability).sum(axis=1))
-        if self.min_remaining is not None:
-            remaining = remaining_probabilities(np.take_along_axis(probabilities, order, axis=1))
-            num_probed = np.maximum(num_probed, (remaining >= self.min_remaining).sum(axis=1))
+        if self.list_threshold is not None:
+            num_probed = np.maximum(num_probed, (probabilities >= self.list_threshold).sum(axis=1))
         num_probed = np.where(probabilities.max(axis=1) < self.min_confidence, probabilities.shape[1], num_probed)
         return np.where(np.arange(probabilities.shape[1]) < num_probed[:, None], order, -1)
 

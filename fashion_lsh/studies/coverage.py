@@ -17,11 +17,11 @@ from fashion_lsh.metrics.retrieval import MAX_HITS
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.report.page_file import Row
 from fashion_lsh.runs.environment import environment
-from fashion_lsh.search.coverage import remaining_probabilities, risk_threshold
+from fashion_lsh.search.coverage import risk_threshold
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.studies import coverage_page
-from fashion_lsh.studies.coverage_page import BY_NUMBER, BY_PROBABILITY, CALIBRATED, ONE_LIST, PLAIN, SHIFTED
+from fashion_lsh.studies.coverage_page import BY_CUMULATIVE, BY_NUMBER, CALIBRATED, ONE_LIST, PLAIN, SHIFTED
 from fashion_lsh.studies.coverage_pool import Pool, build_pools
 
 # (num_groups,) bool, groups that calibrate -> (Q, C) bool, probed lists in the order of the pool's lists
@@ -120,20 +120,22 @@ def build_rules(pool: Pool, shifted: Pool | None, level: float) -> dict[str, Rul
         shifted: queries with other views that calibrate SHIFTED; None without.
         level: promised coverage.
     """
-    probabilities, positions = _sorted_probabilities(pool), np.arange(pool.lists.shape[1])
-    remaining = remaining_probabilities(probabilities)
-    rules = {CALIBRATED: _calibrated(level, pool, remaining)}
+    probabilities, positions = _list_probabilities(pool), np.arange(pool.lists.shape[1])
+    rules = {CALIBRATED: _calibrated(level, pool, probabilities)}
     if shifted is not None:
-        other = remaining_probabilities(_sorted_probabilities(shifted))
-        rules[SHIFTED] = _calibrated(level, pool, remaining, shifted, other)
-    rules[BY_PROBABILITY] = _calibrated(level, pool, np.where(positions, probabilities, np.float32(1)))
-    rules[BY_NUMBER] = _calibrated(level, pool, np.broadcast_to(1 - positions / len(positions), remaining.shape))
+        rules[SHIFTED] = _calibrated(level, pool, probabilities, shifted, _list_probabilities(shifted))
+    remaining = np.cumsum(probabilities[:, :0:-1], axis=1)[:, ::-1]  # probability that is left before each further list
+    rules[BY_CUMULATIVE] = _calibrated(level, pool, np.concatenate([probabilities[:, :1], remaining], axis=1))
+    rules[BY_NUMBER] = _calibrated(level, pool, np.broadcast_to(1 - positions / len(positions), probabilities.shape))
     plain = SearchPolicy(min_probability=level).select_lists(pool.encoded.probabilities) >= 0
     return rules | {PLAIN: lambda _: plain, ONE_LIST: lambda _: np.broadcast_to(positions == 0, plain.shape)}
 
 
-def _sorted_probabilities(pool: Pool) -> np.ndarray:
-    return np.take_along_axis(pool.encoded.probabilities, pool.lists, axis=1)
+def _list_probabilities(pool: Pool) -> np.ndarray:
+    """Probability of each list in the order of the pool, 1 for the first, which is always probed: (Q, C) float32."""
+    probabilities = np.take_along_axis(pool.encoded.probabilities, pool.lists, axis=1)
+    probabilities[:, 0] = 1
+    return probabilities
 
 
 def _calibrated(

@@ -6,12 +6,12 @@ from fashion_lsh.report.page_file import Row
 from fashion_lsh.report.phrases import markdown_table, percent
 
 CALIBRATED, SHIFTED = "`search.coverage`", "the same, calibrated on gallery images"
-BY_PROBABILITY, BY_NUMBER = "calibrated probability of each list", "calibrated number of lists"
+BY_CUMULATIVE, BY_NUMBER = "calibrated cumulative probability", "calibrated number of lists"
 PLAIN, ONE_LIST = "`search.min_probability`", "one list"
-EXPLANATION = """- `search.coverage`: lists are probed until the cumulative probability reaches a calibrated threshold.
+EXPLANATION = """- `search.coverage`: lists with at least a calibrated probability are probed.
 - the same, calibrated on gallery images: the threshold is calibrated on images with the views of the gallery, which
   breaks the assumption.
-- calibrated probability of each list: lists with at least a calibrated probability are probed.
+- calibrated cumulative probability: lists are probed until the cumulative probability reaches a calibrated value.
 - calibrated number of lists: the same number of lists for all queries.
 - `search.min_probability`: lists are probed until the cumulative probability reaches the promised value; not
   calibrated.
@@ -54,13 +54,13 @@ def _main_table(rows: Sequence[Row]) -> str:
             *([f"{row['search_ms']:.3g}"] if has_times else []),
         ]
         for row in rows
-        if not row["category"] and (row["rule"] != ONE_LIST or row["promised"] == rows[0]["promised"])
+        if not row.get("category") and (row["rule"] != ONE_LIST or row["promised"] == rows[0]["promised"])
     ]  # fmt: skip
     return markdown_table(lines, [*TITLES, *(["search ms"] if has_times else [])])
 
 
 def _category_table(rows: Sequence[Row]) -> str:
-    own = [row for row in rows if row["category"]]
+    own = [row for row in rows if row.get("category")]
     levels = list(dict.fromkeys(row["promised"] for row in own))
     by_key = {(row["category"], row["promised"]): row for row in own}
     names = sorted({row["category"] for row in own})

@@ -96,13 +96,13 @@ def test_scores_equal_those_of_a_loop_and_decide_which_queries_are_covered() -> 
         order = sorted(range(CATEGORIES), key=lambda category: (-probabilities[query, category], category))
         first = next((place for place, category in enumerate(order) if is_relevant[query, category]), None)
         unreachable = first is None or not probabilities[query].any()
-        rest = float(probabilities[query, order[first:]].sum()) if first else 1.0
-        assert score == (NEVER if unreachable else pytest.approx(rest, rel=1e-5))
+        expected = probabilities[query, order[first]] if first else 1.0
+        assert score == (NEVER if unreachable else expected)
     calibration = CoverageCalibration(scores, groups, "item")
     for coverage in (0.5, 0.8, 0.9):
         policy = SearchPolicy(coverage=coverage, calibration=calibration)
         lists = policy.select_lists(probabilities)
-        assert is_covered(lists, is_relevant).tolist() == (scores >= policy.min_remaining).tolist()
+        assert is_covered(lists, is_relevant).tolist() == (scores >= policy.list_threshold).tolist()
         assert (lists[3] == -1).all()
 
 
