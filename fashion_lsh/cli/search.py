@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             records += found
             results_by_image.append((path, result))
             if not args.json:
-                print(_format_result(query, result, found, searcher.policy.nprobe))
+                print(_format_result(query, result, found, searcher.policy.scope))
     if args.json:
         print(json.dumps(records, indent=1))
     if args.out:
@@ -184,15 +184,17 @@ def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:
     return run.searcher(replace(run.policy, **{**reset, **changes}))
 
 
-def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], nprobe: int | str) -> str:
+def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], scope: str) -> str:
     from tabulate import tabulate
+
+    from fashion_lsh.metrics.results import ONE_LIST
 
     table_rows = [[hit[name] for name in ("rank", "id", "category", "path", "distance")] for hit in hits]
     table = tabulate(table_rows, headers=["", "garment", "category", "image", "distance"], floatfmt=".3f")
     if not result.runner_up:  # the model has one category only
         return f"{query}\n{table}\n"
     category = f"predicted category {result.category} (probability {100 * result.probability:.0f} %)"
-    if nprobe == 1 and result.probability < UNCERTAIN and result.runner_up:
+    if scope == ONE_LIST and result.probability < UNCERTAIN and result.runner_up:
         runner_up = f"{result.runner_up} ({100 * result.runner_up_probability:.0f} %)"
         category += f", or {runner_up}: --nprobe 2 searches both"
     return f"{query}: {category}\n{table}\n"

@@ -20,6 +20,7 @@ def test_a_run_with_a_calibration_promises_any_coverage(shapes: Path, tmp_path: 
     assert calibration.relevance == "item"
     assert f"Coverage: {len(calibration.scores)} calibration queries" in printed
     assert "1 list, coverage 0.6" in printed
+    assert "coverage: promised 0.6, measured by item " in printed
     run_script("evaluate.py", f"run={run}", "search=hamming", "search.coverage=0.75")
     run_script("evaluate.py", f"run={run}", "search=hamming")
     results = read_results(run)
@@ -28,7 +29,9 @@ def test_a_run_with_a_calibration_promises_any_coverage(shapes: Path, tmp_path: 
     assert coverage.keys() == {"1 list, coverage 0.6", "1 list, coverage 0.75", "1 list"}
     assert (coverage["1 list, coverage 0.75"] or 0) >= (coverage["1 list"] or 0)
     image = shapes.parent / "circle-0-street.png"
-    assert "circle-" in run_script("search", run, image, "--coverage", 0.7)
+    printed = run_script("search", run, image, "--coverage", 0.7)
+    assert "circle-" in printed
+    assert "--nprobe 2" not in printed
     assert "search.coverage=0.99: " in run_script("search", run, image, "--coverage", 0.99, status=1)
     assert "search.coverage=0.6 with search.nprobe=all" in run_script(
         "evaluate.py", f"run={run}", "search.nprobe=all", status=1
