@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 class CalibrationQueries:
     """Queries and gallery rows of the calibration part (see `divide_queries`).
 
-    Relevance is by item, and queries without a relevant gallery row are left out. If no query has one, relevance is by
-    category, and all queries are used.
+    Relevance is by item; queries without a relevant gallery row are left out. If no query of this part or of the test
+    has one, relevance is by category, and all queries are used.
 
     Attributes:
         query_rows: (q,) int64 rows of the calibration part.
@@ -48,13 +48,11 @@ class CalibrationQueries:
         """Divide the calibration part of the data; images are not read."""
         part, query, gallery = (data.catalogue.take(data.all_rows(name)) for name in (CALIBRATION, "query", "gallery"))
         query_rows, gallery_rows = map(np.flatnonzero, divide_queries(part, query, gallery))
-        items, num_queries = part.column("item"), len(query_rows)
-        relevance: Relevance | None = Relevance.from_names(items[query_rows], items[gallery_rows])
-        if relevance is not None and relevance.totals.any():
-            query_rows = query_rows[relevance.totals > 0]
+        items, num_queries, relevance = part.column("item"), len(query_rows), None
+        has_relevant = Relevance.from_names(items[query_rows], items[gallery_rows]).totals > 0
+        if has_relevant.any() and Relevance.from_names(query.column("item"), gallery.column("item")).totals.any():
+            query_rows = query_rows[has_relevant]
             relevance = Relevance.from_names(items[query_rows], items[gallery_rows])
-        else:
-            relevance = None
         names = set(part.column("category")[query_rows])
         missing = tuple(name for name in data.categories if name not in names)
         groups, excluded = row_components(part)[query_rows], num_queries - len(query_rows)

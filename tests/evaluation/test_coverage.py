@@ -76,6 +76,11 @@ def test_without_items_the_list_of_the_true_category_is_relevant(make_data: Make
     assert calibration.scores.tolist() == coverage_scores(part.encoded.probabilities[rows], is_relevant).tolist()
 
 
+def test_items_that_are_not_in_the_gallery_of_the_test_are_not_calibrated(make_data: MakeData) -> None:
+    data = make_data(ratios={"train": 0.3, "val": 0.5, "query": 0.2}, calibration=0.7, gallery="train")
+    assert CalibrationQueries.from_data(data).relevance is None
+
+
 def test_queries_without_another_image_of_their_item_are_left_out_and_counted(make_data: MakeData) -> None:
     data = make_data(ratios=MANY_VAL, calibration=0.7)
     part = data.rows("calibration")
