@@ -80,7 +80,7 @@ class CoverageStudy:
         means, lists, scanned = [], [], []
         for seed in range(self.draws):
             is_calibration = pool.draw_half(seed)
-            is_probed, is_test = rule(is_calibration), ~is_calibration[pool.groups]
+            is_probed, is_test = rule(is_calibration) & (pool.lists >= 0), ~is_calibration[pool.groups]
             means.append(pool.mean_by_category(pool.at_first(is_probed) > 0, is_test))
             lists.append(is_probed[is_test].sum(axis=1).mean())
             scanned.append((is_probed * sizes[pool.lists])[is_test].sum(axis=1).mean())
