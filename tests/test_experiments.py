@@ -14,7 +14,8 @@ from fashion_lsh.cli.reproduce import ROOT, TRAIN, Experiment, expand_jobs, list
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
 SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", "study.num_queries=5"],
-            "experiment=distances": ["study.gallery_size=300", "study.num_queries=5"]}  # fmt: skip
+            "experiment=distances": ["study.gallery_size=300", "study.num_queries=5"],
+            "experiment=coverage": ["study.draws=2", "study.num_queries=5"]}  # fmt: skip
 
 
 def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]:

@@ -16,6 +16,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxSelector
+from fashion_lsh.evaluation.calibration import check_coverage
 from fashion_lsh.evaluation.evaluator import Evaluator, create_evaluators
 from fashion_lsh.evaluation.published import find_protocol
 from fashion_lsh.io.targets import instantiate
@@ -115,6 +116,7 @@ def build_components(cfg: DictConfig) -> Components:
     policy.bind(data.categories)  # checks the names of categories
     if policy.where is not None:
         matching_rows(policy.where, data.catalogue.table)  # checks the names of columns
+    check_coverage(policy, data)
     return Components(config, data, scenes, detector, classifier, hash_head, policy, evaluators)
 
 

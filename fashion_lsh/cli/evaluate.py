@@ -55,7 +55,7 @@ def main(cfg: DictConfig) -> float | None:
     gallery = run.gallery(model.fingerprint())
     if not len(gallery):
         raise ValueError(f"{run.gallery_folder}: empty gallery; run `fashion-lsh gallery build` or `gallery add`")
-    searcher = Searcher(model, gallery, policy)
+    searcher = Searcher(model, gallery, run.calibrate(policy, gallery.fingerprint))
     query, cutoffs = encode_split(model, data, "query"), cutoff_ranks(config["evaluation"]["k"])
     evaluation = evaluate(searcher, query, data.not_indexed("gallery"), cutoffs)
     if protocol:

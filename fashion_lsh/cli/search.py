@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from fashion_lsh.search.result import SearchResult
     from fashion_lsh.search.searcher import Searcher
 
-SETTINGS = ("nprobe", "min_probability", "by", "exclude", "where", "unique_items", "max_distance")  # of SearchPolicy
+SETTINGS = (  # of SearchPolicy
+    "nprobe", "min_probability", "coverage", "by", "exclude", "where", "unique_items", "max_distance",
+)  # fmt: skip
 UNCERTAIN = 0.8  # below this probability of the predicted category, the runner-up is printed
 
 
@@ -66,9 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out:
         _write_hits(args.out, records)
     sheet = args.sheet or (args.out / "contact_sheet.png" if args.out else None)
-    if sheet and results_by_image and not _write_sheet(sheet, run, searcher, results_by_image):
-        return 1
-    return 1 if skipped else 0
+    has_sheet = not (sheet and results_by_image) or _write_sheet(sheet, run, searcher, results_by_image)
+    return int(bool(skipped) or not has_sheet)
 
 
 def _hit_records(query: str, result: SearchResult) -> list[dict[str, Any]]:
@@ -170,6 +171,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="drop hits that are farther; auto: the limit that training calibrated on val",
     )
     parser.add_argument(
+        "--coverage",
+        type=float,
+        metavar="P",
+        help="probe as many lists as a promised ratio P of covered queries needs (runs with split.calibration)",
+    )
+    parser.add_argument(
         "--box",
         type=_finite_float,
         nargs=4,
@@ -187,13 +194,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:
-    """Open a searcher with the policy of the run; options replace its values."""
+    """Open a searcher with the policy of the run; options replace its values.
+
+    --nprobe and --min-probability also replace the coverage of the policy, and --coverage replaces both.
+    """
     changes = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
-    return run.searcher(replace(run.policy, **changes))
+    lists = changes.keys() & {"nprobe", "min_probability"}
+    reset = {"nprobe": 1, "min_probability": None} if "coverage" in changes else {"coverage": None} if lists else {}
+    return run.searcher(replace(run.policy, **{**reset, **changes}))
 
 
 def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], policy: SearchPolicy) -> str:
     from tabulate import tabulate
+
+    from fashion_lsh.metrics.results import ONE_LIST
 
     names = ["rank", "id", "category", "path", "distance", *(["folded"] if policy.unique_items else [])]
     headers = ["", "garment", "category", "image", "distance", "folded"]
@@ -204,7 +218,7 @@ def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, An
     if not result.runner_up:  # the model has one category only
         return f"{query}\n{table}\n"
     category = f"predicted category {result.category} (probability {100 * result.probability:.0f} %)"
-    if policy.nprobe == 1 and policy.by == "category" and result.probability < UNCERTAIN:
+    if policy.scope == ONE_LIST and result.probability < UNCERTAIN:
         runner_up = f"{result.runner_up} ({100 * result.runner_up_probability:.0f} %)"
         category += f", or {runner_up}: --nprobe 2 searches both"
     return f"{query}: {category}\n{table}\n"

@@ -7,6 +7,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fashion_lsh.cli.components import Components, build_components, scored_policy
+from fashion_lsh.data.features import with_first_features
+from fashion_lsh.evaluation.calibration import calibrate
 from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
@@ -19,6 +21,7 @@ from fashion_lsh.report.tables import describe_run
 from fashion_lsh.runs.job_file import load_results
 from fashion_lsh.runs.objective import objective
 from fashion_lsh.runs.results import write_results
+from fashion_lsh.runs.run import CALIBRATION_FILE
 from fashion_lsh.runs.sweep import print_user_errors
 from fashion_lsh.runs.training_run import TrainingRun
 from fashion_lsh.search import nearest_relevant
@@ -72,7 +75,7 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
         detector = run.fit(components.detector, components.scenes)
         data = data.with_detections(run.detections(detector, data))
     data = run.with_features(components.stages, data)
-    model = run.fit(components.classifier, data.with_feature_length(components.classifier.model.backbone.feature_dim))
+    model = run.fit(components.classifier, with_first_features(data, components.classifier.model.backbone.feature_dim))
     if components.hash_head:
         stage = components.hash_head.start_from(model)
         data = run.with_hash_features(stage, data)
@@ -82,7 +85,10 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
     gallery.save(run.gallery_folder)
     val = encode_split(model, data, "val", processes=processes)
     run.write_json(nearest_relevant.FILE, nearest_relevant.calibrate(val.encoded, val.catalogue))
-    searcher, crop = Searcher(model, gallery, scored_policy(components.policy)), components.config["crop"]
+    if data.calibration:
+        calibrate(model, data, processes).save(run.path / CALIBRATION_FILE, gallery.fingerprint)
+    policy = scored_policy(run.calibrate(components.policy, gallery.fingerprint))
+    searcher, crop = Searcher(model, gallery, policy), components.config["crop"]
     evaluation = evaluate_run(
         model,
         searcher,

@@ -1,7 +1,6 @@
 """Lightning data module: splits, crops and batches of a data set."""
 
 from copy import copy
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,6 +11,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch.utils.data import DataLoader
 
+from fashion_lsh.data.calibration_split import CALIBRATION, divide_val
 from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.connected_components import factorize
 from fashion_lsh.data.corrections import correct, uncorrected
@@ -30,7 +30,7 @@ from fashion_lsh.io.targets import Spec, create
 
 Names = Annotated[list[str], Field(min_length=1)]
 RATIOS = {"train": 0.6, "val": 0.1, "query": 0.1, "gallery": 0.2}
-SplitName = Literal["train", "val", "query", "gallery"]
+SplitName = Literal["train", "val", "calibration", "query", "gallery"]
 
 
 class GarmentData(pl.LightningDataModule):
@@ -51,6 +51,7 @@ class GarmentData(pl.LightningDataModule):
         min_crop_area: minimum fraction of the area kept by the random resized crop in training; 1: no random crop.
         transform: further augmentation of training crops, a class with the interface Transform; None: none.
         ratios: ratio of each split, for data sets without published splits.
+        calibration: ratio of val that selects nothing, but calibrates `search.coverage` (see `divide_val`).
         gallery: split used as the gallery; `train` is the protocol of Lin et al. 2015.
         leaks: treatment of images, groups and items in several published splits (see `find_leaks`): `refuse` raises an
             error, `drop` removes the leaking rows from train and val, `report` logs the leaks and keeps exact copies.
@@ -79,6 +80,7 @@ class GarmentData(pl.LightningDataModule):
         min_crop_area: Annotated[float, Field(gt=0, le=1)] = 1.0,
         transform: Spec | None = None,
         ratios: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = RATIOS,
+        calibration: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         gallery: Literal["gallery", "train"] = "gallery",
         leaks: Literal["refuse", "drop", "report"] = "refuse",
         split_seed: NonNegativeInt = 0,
@@ -91,13 +93,14 @@ class GarmentData(pl.LightningDataModule):
         unseen: PositiveInt | Names | None = None,
     ) -> None:
         super().__init__()
-        if unseen is not None and gallery == "train":
-            raise ValueError(f"split.unseen={unseen}: not possible with split.gallery=train; set split.gallery=gallery")
+        if unseen is not None and (gallery == "train" or calibration):
+            key, value = ("gallery", "gallery") if gallery == "train" else ("calibration", 0)
+            raise ValueError(f"split.unseen={unseen}: not possible with split.{key}; set split.{key}={value}")
         self.source: Source = correct(open_dataset(source, root, split_seed, leaks == "report"), corrections)
         self.filters = {"category": categories, "source": sources}
         self.crop, self.box_selector, self.margin, self.image_size = crop, box_selector, margin, image_size
         self.detections: Detections | None = None  # see `with_detections`
-        self.jitter, self.min_crop_area = jitter, min_crop_area
+        self.jitter, self.min_crop_area, self.calibration = jitter, min_crop_area, calibration
         self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
         self.batch_size, self.workers, self.pin_memory, self.ranks = batch_size, workers, False, Ranks()
         self.samples_per_epoch = samples_per_epoch
@@ -123,10 +126,6 @@ class GarmentData(pl.LightningDataModule):
         """Return a copy that pins batch memory if `device` is a GPU; pinning initialises CUDA."""
         return self.replace(pin_memory=device.type == "cuda")
 
-    def with_feature_length(self, length: int) -> Self:
-        """Return a copy whose features are the first `length` values of each row; unchanged if the data have none."""
-        return self if self.features is None else self.replace(features=replace(self.features, columns=length))
-
     def replace(self, **attributes: Any) -> Self:
         """Return a copy with other attribute values; other crops have other boxes, and no cached features."""
         other = copy(self)
@@ -138,11 +137,7 @@ class GarmentData(pl.LightningDataModule):
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """All rows after filtering, with a split each.
-
-        Raises:
-            ValueError: a category is unknown, a split is empty, or splits have leaks.
-        """
+        """All rows after filtering, with a split each; see `assign_splits`."""
         garments, options = self.source.catalogue(self.filters), (self.unseen, self.leaks, self.gallery)
         rows, self.leak_reasons = assign_splits(garments, self.ratios, self.split_seed, *options)
         return rows
@@ -180,7 +175,7 @@ class GarmentData(pl.LightningDataModule):
 
     @property
     def has_images(self) -> bool:
-        """True if the source has images, False if it has only vectors."""
+        """False if the source has only vectors."""
         return not isinstance(uncorrected(self.source), EmbeddingFiles)
 
     @cached_property
@@ -215,34 +210,34 @@ class GarmentData(pl.LightningDataModule):
     def rows(self, split: SplitName) -> np.ndarray:
         """Row numbers of one split, (n,) int64; `gallery` stands for the split used as the gallery.
 
-        With crop.fallback=skip, garments without a detected box are dropped; queries are kept, but have no hits.
+        `calibration` is a part of val, which `val` then excludes. With crop.fallback=skip, garments without a detected
+        box are dropped; rows of query and calibration are kept, but have no hits.
 
         Raises:
             ValueError: no garment has a detected box.
         """
-        catalogue_split = self.gallery if split == "gallery" else split
-        rows = self.catalogue.rows(catalogue_split)
-        if self.box_selector.fallback == "whole" or split == "query":
+        rows = self.all_rows(split)
+        if self.box_selector.fallback == "whole" or split in ("query", CALIBRATION):
             return rows
-        detected_rows = rows[~self.undetected[rows]]
-        if not len(detected_rows):
-            raise ValueError(
-                f"crop.min_score={self.box_selector.min_score:g}: no detection in split {catalogue_split!r}; lower "
-                "crop.min_score, train the detector longer, or set crop.fallback=whole"
-            )
-        return detected_rows
+        return self.box_selector.detected_rows(rows, self.undetected, self.gallery if split == "gallery" else split)
 
     def not_indexed(self, split: SplitName) -> Catalogue:
         """Return the garments of one split that were dropped because they have no detected box."""
-        all_rows = self.catalogue.rows(self.gallery if split == "gallery" else split)
-        return self.catalogue.take(np.setdiff1d(all_rows, self.rows(split)))
+        return self.catalogue.take(np.setdiff1d(self.all_rows(split), self.rows(split)))
+
+    def all_rows(self, split: SplitName) -> np.ndarray:
+        """Row numbers of one split as in `rows`, with and without a detected box, (n,) int64."""
+        if split in ("val", CALIBRATION):
+            return self._val_parts[split]
+        return self.catalogue.rows(self.gallery if split == "gallery" else split)
+
+    @cached_property
+    def _val_parts(self) -> dict[str, np.ndarray]:
+        """Rows of `val` and `calibration`, see `divide_val`."""
+        return divide_val(self.catalogue, self.calibration, self.split_seed)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Build the loader of augmented training images.
-
-        Raises:
-            ValueError: `item_pairs` is True, and the batch size is odd or below 4.
-        """
+        """Build the loader of augmented training images, see `build_train_loader`."""
         return build_train_loader(self)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -251,6 +246,4 @@ class GarmentData(pl.LightningDataModule):
     def loader(self, split: SplitName, count: int | None = None) -> DataLoader[Any]:
         """Build the loader of one split's images, or of at most `count` evenly spaced ones, without augmentation."""
         rows = self.rows(split)
-        if count is not None:
-            rows = rows[evenly_spaced(len(rows), count)]
-        return build_row_loader(self, rows)
+        return build_row_loader(self, rows if count is None else rows[evenly_spaced(len(rows), count)])

@@ -170,6 +170,20 @@ class BoxSelector:
         criterion = sizes.prod(axis=1) if self.select == "largest" else boxes.scores
         return boxes.xyxy[criterion.argmax()]
 
+    def detected_rows(self, rows: np.ndarray, undetected: np.ndarray, split: str) -> np.ndarray:
+        """Drop the rows (n,) int64 of a split that are marked in `undetected`, (N,) bool.
+
+        Raises:
+            ValueError: no row is left.
+        """
+        detected = rows[~undetected[rows]]
+        if not len(detected):
+            raise ValueError(
+                f"crop.min_score={self.min_score:g}: no detection in split {split!r}; lower crop.min_score, train the "
+                "detector longer, or set crop.fallback=whole"
+            )
+        return detected
+
     def select_all(self, detections: Boxes, annotated: np.ndarray) -> np.ndarray:
         """Select the boxes (n, 4) of a gallery image with the annotated box (4,).
 

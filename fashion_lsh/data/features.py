@@ -1,8 +1,8 @@
 """Batches of backbone features instead of images, read from one matrix by arrays of row numbers."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,6 +10,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.data.sampler import PARTNER_EPOCH_OFFSET, EpochSampler
+
+if TYPE_CHECKING:
+    from fashion_lsh.data.datamodule import GarmentData
 
 EVALUATION_BATCH = 1024  # minimum batch size without training: features need little memory
 
@@ -108,3 +111,8 @@ def build_feature_loader(
     batches = KeyBatches(order, batch_size if augment else max(batch_size, EVALUATION_BATCH), drop_last)
     dataset = FeatureDataset(features, labels, items, augment)
     return DataLoader(dataset, batch_size=None, sampler=batches, pin_memory=pin_memory)
+
+
+def with_first_features(data: "GarmentData", length: int) -> "GarmentData":
+    """Return a copy of the data with the first `length` values of each feature vector; the data if they have none."""
+    return data if data.features is None else data.replace(features=replace(data.features, columns=length))

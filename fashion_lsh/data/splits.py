@@ -52,7 +52,7 @@ def split(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> Catal
         catalogue.column("category"), row_components(catalogue), positive_ratios, np.random.default_rng(seed)
     )
     if ratios.get("query") and ratios.get("gallery"):
-        splits = _divide_items(catalogue, splits, ratios["query"] / (ratios["query"] + ratios["gallery"]))
+        splits = divide_items(catalogue, splits, ratios["query"] / (ratios["query"] + ratios["gallery"]))
     return catalogue.with_columns(split=splits)
 
 
@@ -105,19 +105,28 @@ def _split_off_val(catalogue: Catalogue, ratios: Mapping[str, float], seed: int)
     if (splits == "val").any() or not all(train_val_ratios.values()):
         return catalogue
     train = np.flatnonzero(splits == "train")
-    categories, components = catalogue.column("category")[train], row_components(catalogue.take(train))
-    is_eligible = np.ones(len(train), dtype=bool)
+    splits[train] = divide_rows(catalogue.take(train), train_val_ratios, seed)
+    return catalogue.with_columns(split=splits) if (splits == "val").any() else catalogue
+
+
+def divide_rows(catalogue: Catalogue, ratios: Mapping[str, float], seed: int) -> np.ndarray:
+    """Divide rows into two parts by the ratios, stratified by category: name of the part of each row, (N,) str.
+
+    Linked rows (see `row_components`) are in the same part. A category with a single component stays in the first part.
+    """
+    categories, components = catalogue.column("category"), row_components(catalogue)
+    is_eligible = np.ones(len(catalogue), dtype=bool)
     # removing the components of a small category can make other categories too small
     while small_categories := [
         name for name in set(categories[is_eligible]) if len(set(components[is_eligible & (categories == name)])) < 2
     ]:
         is_eligible &= ~np.isin(components, components[np.isin(categories.astype(str), small_categories)])
-    if not is_eligible.any():
-        return catalogue
-    splits[train[is_eligible]] = _assign_components(
-        categories[is_eligible], components[is_eligible], train_val_ratios, np.random.default_rng(seed)
-    )
-    return catalogue.with_columns(split=splits)
+    parts = np.full(len(catalogue), next(iter(ratios)), dtype=object)
+    if is_eligible.any():
+        parts[is_eligible] = _assign_components(
+            categories[is_eligible], components[is_eligible], ratios, np.random.default_rng(seed)
+        )
+    return parts
 
 
 def row_components(catalogue: Catalogue) -> np.ndarray:
@@ -175,7 +184,7 @@ def _apportion(count: int, ratios: Iterable[float]) -> np.ndarray:
     return counts
 
 
-def _divide_items(catalogue: Catalogue, splits: np.ndarray, query_ratio: float) -> np.ndarray:
+def divide_items(catalogue: Catalogue, splits: np.ndarray, query_ratio: float) -> np.ndarray:
     """Divide the images of items in query and gallery: by view if both views occur, otherwise by `query_ratio`.
 
     All garments of an image get the same split. If an item has only one image, the image keeps its split unless its

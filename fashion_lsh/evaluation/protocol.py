@@ -14,6 +14,7 @@ from fashion_lsh.data.catalogue import Catalogue
 from fashion_lsh.data.datamodule import GarmentData, SplitName
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.evaluation.batch_encoding import encode_all, encode_in_processes
+from fashion_lsh.evaluation.coverage import coverage_results
 from fashion_lsh.evaluation.latency import NUM_WARM_UP
 from fashion_lsh.evaluation.query_table import query_table, shared_garment_results
 from fashion_lsh.evaluation.scoring import relevance_by_column, score_search
@@ -87,10 +88,8 @@ def evaluate(
         raise ValueError(f"{searcher.policy} filters hits; evaluate searcher.with_policy(policy.ranking)")
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = time_search(searcher, encoded)
-    scores = {
-        name: score_search(searcher, encoded, relevance, cutoffs)
-        for name, relevance in relevance_by_column(catalogue, searcher.gallery.catalogue, not_indexed).items()
-    }
+    relevance = relevance_by_column(catalogue, searcher.gallery.catalogue, not_indexed)
+    scores = {name: score_search(searcher, encoded, each, cutoffs) for name, each in relevance.items()}
     labels, items = catalogue.labels(searcher.model.categories), catalogue.column("item")
     policy = searcher.policy
     method: dict[str, Any] = {"method": policy.method, "scope": policy.scope}
@@ -101,6 +100,8 @@ def evaluate(
     results += mean_results(scores, items, catalogue.column("category"), **method, **bits)
     if "item" in scores:
         results += shared_garment_results(scores["item"], catalogue, searcher.gallery.catalogue, **method, **bits)
+    lists = policy.select_lists(encoded.probabilities)
+    results += coverage_results(lists, labels, items, relevance, searcher.gallery.lists, **method, **bits)
     results += [
         Result("latency_ms", float(np.median(milliseconds)), **method, **bits),
         Result("latency_ms_p95", float(np.quantile(milliseconds, 0.95)), **method, **bits),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # importing a network must not import Lightning
 log = logging.getLogger(__name__)
 
 Part = tuple[np.ndarray, int | None]  # catalogue rows, (n,) int64, and epoch of their augmentation; None: none
-SPLITS: tuple["SplitName", ...] = ("train", "val", "query", "gallery")
+SPLITS: tuple["SplitName", ...] = ("train", "val", "calibration", "query", "gallery")
 FORMAT = 1  # raised when the content of the files changes
 
 

@@ -30,7 +30,7 @@ TILES_PER_LINE, LINES_PER_SHEET = 10, 5
 TILE_SIZE = 160  # pixels
 MAX_PAIRS = 5  # number of label pairs named in the summary
 REVIEW_FILE = "review.csv"
-SPLITS: tuple[SplitName, ...] = ("train", "val", "query", "gallery")
+SPLITS: tuple[SplitName, ...] = ("train", "val", "calibration", "query", "gallery")
 
 
 class LabelCheck(NamedTuple):
@@ -88,7 +88,7 @@ def review_data(model: Model, data: GarmentData, limit: int = 200, seed: int = 0
 
 def encode_rows(model: Model, data: GarmentData) -> tuple[np.ndarray, np.ndarray]:
     """Encode all garments of all splits, except those without a detection: rows (n,) int64, embeddings (n, D)."""
-    splits = [name for name in SPLITS if len(data.catalogue.rows(name))]
+    splits = [name for name in SPLITS if len(data.all_rows(name))]
     if data.gallery == "train" and "gallery" in splits:
         splits.remove("gallery")  # the data use the split train instead
     rows = np.concatenate([data.rows(name) for name in splits])

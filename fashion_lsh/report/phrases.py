@@ -186,6 +186,8 @@ def _describe_lists(policy: SearchPolicy) -> str:
         minimum = f", at least {policy.nprobe}" if policy.nprobe > 1 else ""
         total = f"{policy.min_probability * 100:g} %"
         return f"in the most probable {units}{excluded} up to a cumulative probability of {total}{minimum}"
+    if policy.coverage is not None:
+        return f"in the most probable {units}{excluded}, for a calibrated coverage of {policy.coverage * 100:g} %"
     if policy.nprobe == 1:
         return f"in the predicted {unit} only{excluded}"
     return f"in the {policy.nprobe} most probable {units}{excluded}"

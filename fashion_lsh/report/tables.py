@@ -78,6 +78,11 @@ def summary(results: ResultTable, config: Mapping[str, Any]) -> str:
         f"{_describe_classifier(results)}search {results.value(SEARCH, 'latency_ms') or 0:.2f} ms{end_to_end} "
         "(medians, one query at a time)",
     ]
+    if promised := config.get("search", {}).get("coverage"):
+        columns = [Column(SEARCH, "coverage", relevance=name) for name in ("item", "category")]
+        measured = [f"by {each.relevance} {with_interval(results, each)}" for each in columns if results.find(each)]
+        probed = results.value(SEARCH, "lists_probed") or 0
+        lines.append(f"coverage: promised {promised:g}, measured {', '.join(measured)}; {probed:.2f} lists probed")
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from fashion_lsh.runs.folder import RunFolder
 from fashion_lsh.runs.keys import INFERENCE_KEYS
 from fashion_lsh.runs.trust import is_signed
 from fashion_lsh.search import nearest_relevant
+from fashion_lsh.search.coverage import CoverageCalibration
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # reading a run must import neither Lightning nor torchvision
     from fashion_lsh.models.detector import DetectorModel
 
 T = TypeVar("T")
+CALIBRATION_FILE = "calibration.parquet"  # scores of the images that calibrate search.coverage
 DETECTIONS_FILE = "detections.parquet"  # detected boxes of all images
 
 
@@ -126,6 +128,32 @@ class Run(RunFolder):
         """
         return self.instantiate(self.config["search"], SearchPolicy)
 
+    def calibrate(self, policy: SearchPolicy, fingerprint: str) -> SearchPolicy:
+        """Return the policy with the calibration of the run if it has a coverage; otherwise return it unchanged.
+
+        Args:
+            policy: search policy.
+            fingerprint: fingerprint of the run's model.
+
+        Raises:
+            ValueError: the run has no calibration, or one that cannot promise the coverage.
+        """
+        if policy.coverage is None:
+            return policy
+        path = self.path / CALIBRATION_FILE
+        if not path.is_file():
+            raise ValueError(
+                f"search.coverage={policy.coverage}: {path} is missing; train with split.calibration=0.5, or use "
+                "search.min_probability, which promises nothing"
+            )
+        calibration, calibrated_fingerprint = CoverageCalibration.open(path)
+        if calibrated_fingerprint != fingerprint:
+            raise ValueError(
+                f"{path} was computed by model {calibrated_fingerprint[:8]}, but the model in use is "
+                f"{fingerprint[:8]}; run the train command of the run again with overwrite=true"
+            )
+        return replace(policy, calibration=calibration)
+
     def check_data(self, data: "GarmentData") -> None:
         """Check that the data have not changed: with other splits, training images might be queries.
 
@@ -153,8 +181,9 @@ class Run(RunFolder):
         """
         policy = self.resolve_distance(policy or self.policy)
         model = self.model()
-        gallery = self.gallery(model.fingerprint())
-        return Searcher(model, gallery, policy, self.detector(), self.box_selector)
+        fingerprint = model.fingerprint()
+        policy = self.calibrate(policy, fingerprint)
+        return Searcher(model, self.gallery(fingerprint), policy, self.detector(), self.box_selector)
 
     def resolve_distance(self, policy: SearchPolicy) -> SearchPolicy:
         """Return the policy with the number that the run calibrated on val instead of `max_distance="auto"`.

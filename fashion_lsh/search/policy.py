@@ -9,7 +9,9 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from fashion_lsh.io.targets import Spec, create
+from fashion_lsh.search.coverage import CoverageCalibration, order_lists
 from fashion_lsh.search.list_units import ListUnits, resolve_groups
+from fashion_lsh.search.policy_checks import check_policy
 from fashion_lsh.search.rerank import Reranker
 from fashion_lsh.search.where import parse
 
@@ -38,6 +40,10 @@ class SearchPolicy:
         min_confidence: probe all lists if the highest probability is below `min_confidence`; 0 to disable.
         min_probability: probe further lists, beyond `nprobe`, until the softmax probabilities of the
             probed lists sum to `min_probability`; None to disable.
+        coverage: probe further lists, beyond `nprobe`, until this ratio of the queries, above 0 and below 1, is
+            promised to have a relevant row in a probed list; needs `calibration`; None to disable.
+        calibration: calibration of the model's lists (see `Run.calibrate`), only used with `coverage`.
+        list_threshold: lists with at least this probability are probed; None without `coverage` and `calibration`.
         reranker: a user's own class with the interface Reranker, which re-ranks the candidates of `rerank` instead of
             the Euclidean distance; None for the Euclidean distance.
         by: unit of `nprobe` and the thresholds: `category`: the list of one category; `group`: the lists of all
@@ -67,6 +73,9 @@ class SearchPolicy:
     where: str | None = None
     unique_items: bool = False
     max_distance: Distance | Literal["auto"] | None = None
+    coverage: Fraction | None = None
+    calibration: CoverageCalibration | None = field(repr=False, compare=False, default=None)
+    list_threshold: float | None = field(init=False, repr=False, compare=False, default=None)
     own_reranker: Reranker | None = field(init=False, repr=False, compare=False, default=None)
     units: ListUnits | None = field(init=False, repr=False, compare=False, default=None)
 
@@ -75,37 +84,17 @@ class SearchPolicy:
             parse(self.where)
         if self.reranker is not None:
             object.__setattr__(self, "own_reranker", create(self.reranker, Reranker, {}, "search.reranker"))
+        if self.calibration is not None and self.coverage is not None and 0 < self.coverage < 1:
+            object.__setattr__(self, "list_threshold", self.calibration.threshold(self.coverage))
 
     def check(self, bits: int | None, num_categories: int) -> None:
         """Check the policy for a model with `num_categories` categories and codes of `bits` bits (None without codes).
 
         Raises:
-            ValueError: `nprobe` is above the number of categories, another setting is out of range, or `distance` needs
-                codes and the model has none.
+            ValueError: `nprobe` is above the number of categories, another setting is out of range, `distance` needs
+                codes and the model has none, or `coverage` is combined with another rule that selects lists.
         """
-        if self.nprobe != "all" and not 1 <= self.nprobe <= num_categories:
-            raise ValueError(
-                f"search.nprobe={self.nprobe}: there are {num_categories} categories; set 1 to {num_categories}, or all"
-            )
-        if self.min_probability is not None and not 0 < self.min_probability < 1:
-            raise ValueError(
-                f"search.min_probability={self.min_probability}: out of range; set a number between 0 and 1, or null"
-            )
-        if not (0 < self.rerank_k < 1 or (isinstance(self.rerank_k, int) and self.rerank_k >= 1)):
-            raise ValueError(f"search.rerank_k={self.rerank_k}: out of range; set 1 or more, or a fraction below 1")
-        for name, value in (("alpha", self.alpha), ("min_confidence", self.min_confidence)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"search.{name}={value}: out of range; set a number from 0 to 1")
-        if self.rerank_by != "euclidean" and self.reranker is not None:
-            raise ValueError(
-                f"search.rerank_by={self.rerank_by}: search.reranker={self.reranker!r} re-ranks instead; "
-                "set only one of them"
-            )
-        self.check_auto_distance()
-        if isinstance(self.max_distance, float | int) and not self.max_distance >= 0:
-            raise ValueError(f"search.max_distance={self.max_distance}: out of range; set 0 or more, auto or null")
-        if bits is None and self.distance != "euclidean":
-            raise ValueError(f"search={self.distance} needs codes, but hash=none has none; set search=euclidean")
+        check_policy(self, bits, num_categories)
 
     def check_auto_distance(self) -> None:
         """Raise ValueError if `max_distance` is `auto`, but is not calibrated for the distance of the policy."""
@@ -143,6 +132,16 @@ class SearchPolicy:
                 "gallery.embeddings=true"
             )
 
+    def check_calibrated(self) -> None:
+        """Check that `coverage` has a calibration.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.coverage is not None and self.list_threshold is None:
+            raise ValueError(f"search.coverage={self.coverage}: not calibrated; pass the policy to Run.searcher or "
+                             "Run.calibrate of a run that was trained with split.calibration=0.5")  # fmt: skip
+
     def select_lists(self, probabilities: np.ndarray) -> np.ndarray:
         """Select lists to probe, the most probable first.
 
@@ -160,14 +159,15 @@ class SearchPolicy:
 
     def _select_units(self, probabilities: np.ndarray) -> np.ndarray:
         """Select the units to probe by their probabilities, as `select_lists` does for lists."""
-        order = np.argsort(-probabilities, axis=1, kind="stable")
-        order[~probabilities.any(axis=1)] = -1
+        order = order_lists(probabilities)
         if self.nprobe == "all":
             return order
         num_probed = np.full(len(probabilities), self.nprobe)
         if self.min_probability is not None:
             cumulative = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
             num_probed = np.maximum(num_probed, 1 + (cumulative < self.min_probability).sum(axis=1))
+        if self.list_threshold is not None:
+            num_probed = np.maximum(num_probed, (probabilities >= self.list_threshold).sum(axis=1))
         num_probed = np.where(probabilities.max(axis=1) < self.min_confidence, probabilities.shape[1], num_probed)
         return np.where(np.arange(probabilities.shape[1]) < num_probed[:, None], order, -1)
 
@@ -222,6 +222,7 @@ class SearchPolicy:
             groups = [f"{group}: {' '.join(names)}" for group, names in self.groups.items()]
             scope += f" ({'; '.join(groups)})"
         scope += f", probability {self.min_probability}" if self.min_probability is not None else ""
+        scope += f", coverage {self.coverage}" if self.coverage is not None else ""
         return scope + (f", whole gallery below {self.min_confidence}" if self.min_confidence else "") + excluded
 
     @property

@@ -219,6 +219,7 @@ class Searcher:
         """Check a policy, and resolve its names.  Raises ValueError."""
         policy.check(self.model.bits, len(self.model.categories))
         policy.check_embeddings(self.gallery.has_embeddings)
+        policy.check_calibrated()
         if policy.max_distance == "auto":
             raise ValueError("search.max_distance=auto is calibrated in a run; open it by Run(…).searcher(policy)")
         self._filters.subset(self.gallery, policy.where)  # raises ValueError for an unknown column

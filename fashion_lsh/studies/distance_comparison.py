@@ -67,6 +67,7 @@ class DistanceComparison:
                 "experiment=distances needs codes, items and composed distractors; choose a run of data=shop_street "
                 "with crop=annotated and a hash layer"
             )
+        policy = replace(policy, coverage=None)  # the lists to probe are those of the two scopes
         val = encode_split(model, data, "val")
         street, shop = (np.flatnonzero(val.catalogue.column("view") == view) for view in ("street", "shop"))
         query, gallery = encode_split(model, data, "query"), encode_split(model, data, "gallery")

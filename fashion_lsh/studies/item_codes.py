@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fashion_lsh.data.datamodule import GarmentData
+from fashion_lsh.data.features import with_first_features
 from fashion_lsh.evaluation.scoring import probed_rows
 from fashion_lsh.index.codes import code_bytes, pack
 from fashion_lsh.io.targets import instantiate
@@ -116,7 +117,7 @@ class ItemCodes:
         network = getattr(stage, "model", stage)
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            features = data.with_feature_length(network.backbone.feature_dim).replace(seed=seed)
+            features = with_first_features(data, network.backbone.feature_dim).replace(seed=seed)
             trained: CodeModel = fit(
                 stage, features, folder, accelerator=_accelerator(classifier), enable_progress_bar=False
             )

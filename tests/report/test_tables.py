@@ -134,6 +134,12 @@ def test_the_summary_omits_a_missing_end_to_end_time() -> None:
     assert "end to end" not in second
 
 
+def test_the_summary_compares_promised_and_measured_coverage() -> None:
+    added = [Result("coverage", 0.96, 0.95, 0.97, relevance="item", **OWN), Result("lists_probed", 1.847, **OWN)]
+    *_, line = summary(ResultTable([*RESULTS, *added], SEARCH), CONFIG | {"search": {"coverage": 0.95}}).splitlines()
+    assert line == "coverage: promised 0.95, measured by item 0.960 [0.950, 0.970]; 1.85 lists probed"
+
+
 def test_run_description_is_score_table_and_summary() -> None:
     table, lines = describe_run(table_of(), CONFIG).split("\n\n")
     assert (table, lines) == (score_table(table_of()), summary(table_of(), CONFIG))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.runs.run import Run
+from fashion_lsh.runs.run import CALIBRATION_FILE, Run
 from fashion_lsh.runs.training_run import TrainingRun
+from fashion_lsh.search.coverage import CoverageCalibration
 from tests.runs.factories import (
     RERANK,
     evaluate_policy,
@@ -32,6 +34,18 @@ def test_changed_data_are_rejected(
     (run.path / "stage_keys.json").write_text("{")
     with pytest.raises(ValueError, match=r"stage_keys\.json is damaged .*overwrite=true"):
         run.check_data(make_data())
+
+
+def test_calibration_of_another_model_is_rejected(config: dict[str, Any], data: GarmentData) -> None:
+    run, policy = TrainingRun.open(config, data), replace(RERANK, coverage=0.5)
+    assert run.calibrate(RERANK, "model") is RERANK
+    with pytest.raises(ValueError, match=r"search\.coverage=0\.5: .*calibration\.parquet is missing; .*split"):
+        run.calibrate(policy, "model")
+    calibration = CoverageCalibration(np.full(9, 0.25, np.float32), np.arange(9), "item")
+    calibration.save(run.path / CALIBRATION_FILE, "model")
+    assert run.calibrate(policy, "model").list_threshold == 0.25
+    with pytest.raises(ValueError, match=r"calibration\.parquet was computed by model model, .* other; "):
+        run.calibrate(policy, "other")
 
 
 def test_copied_run_returns_the_same_hits(config: dict[str, Any], data: GarmentData, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.hits import Hits
 from fashion_lsh.index.indexes import faiss_threads
 from fashion_lsh.models.encoding import Encoded, Model, encode
+from fashion_lsh.search.coverage import CoverageCalibration
 from fashion_lsh.search.policy import NProbe, SearchPolicy
 from fashion_lsh.search.searcher import Searcher
 from tests.gallery.factories import (
@@ -302,6 +303,16 @@ def test_gallery_of_another_model_is_rejected() -> None:
     model = FakeModel(fingerprint="another model")
     with pytest.raises(ValueError, match=rf"the gallery .*{FINGERPRINT[:8]}.*{model.model_fingerprint[:8]}"):
         Searcher(model, build_gallery(), SearchPolicy("hamming", 1, 1, **POLICY_DEFAULTS))
+
+
+def test_a_coverage_needs_a_calibration() -> None:
+    policy, calibration = SearchPolicy("hamming", coverage=0.5), CoverageCalibration(np.ones(9), np.arange(9), "item")
+    with pytest.raises(ValueError, match=r"search\.coverage=0\.5: .*split\.calibration"):
+        Searcher(FakeModel(), build_gallery(), policy)
+    searcher = Searcher(FakeModel(), build_gallery(), replace(policy, calibration=calibration))
+    assert searcher.with_policy(replace(searcher.policy, coverage=0.8)).policy.list_threshold == 1
+    with pytest.raises(ValueError, match=r"search\.coverage=0\.5: .*split\.calibration"):
+        searcher.with_policy(policy)
 
 
 @pytest.mark.parametrize("distance", CODE_DISTANCES)
