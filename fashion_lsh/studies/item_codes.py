@@ -31,6 +31,7 @@ from fashion_lsh.models.item_codes import ItemCodeModel
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import item_codes_page
+from fashion_lsh.studies.item_code_methods import METHODS
 from fashion_lsh.studies.item_views import ItemSearch, encode_item_search
 from fashion_lsh.training.fitting import fit
 
@@ -55,17 +56,19 @@ class ItemCodes:
     """Comparison of codes on the features of one classifier; call the object to run the comparison.
 
     Attributes:
-        methods: hash stages by name, as `_target_` and arguments of a config `hash`. A method with `prefixes: shorter`
-            is trained at the largest length alone; its other lengths are prefixes of that code.
+        methods: names of METHODS; None: all. A method with `prefixes: shorter` is trained at the largest length alone;
+            its other lengths are prefixes of that code.
+        own: further hash stages by name, as `_target_` and arguments of a config `hash`.
         bits: code lengths.
         seeds: seeds of the training.
         views: number of augmented views of each training image.
     """
 
-    methods: dict[str, dict[str, Any]]
     bits: list[PositiveInt]
     seeds: list[int]
     views: PositiveInt = 2
+    methods: list[str] | None = None
+    own: dict[str, dict[str, Any]] | None = None
 
     def __call__(self, model: CropModel, data: GarmentData, _policy: SearchPolicy, folder: Path) -> list[Row]:
         """Return one row per method, length, search, relevance, scope and metric.
@@ -89,7 +92,7 @@ class ItemCodes:
         items = search.query.items
         rows = [row for name, found in vector_searches(classifier, search).items()
                 for row in _rows(name, 0, [found], items)]  # fmt: skip
-        for name, settings in self.methods.items():
+        for name, settings in self._stages().items():
             is_nested = settings.get("prefixes") == "shorter"
             for bits in [max(self.bits)] if is_nested else self.bits:
                 settings = settings | ({"prefixes": sorted(self.bits)[:-1]} if is_nested else {})
@@ -101,6 +104,13 @@ class ItemCodes:
                     recall = np.mean([each["hamming"].scores["item", ONE_LIST, "recall", 10] for each in found])
                     log.info("%s, %d bits: item recall@10 in one list %.3f", name, length, recall)
         return [{**row, "items": "views" if search.are_views else "data", **environment(gpu=False)} for row in rows]
+
+    def _stages(self) -> dict[str, dict[str, Any]]:
+        """Hash stages to compare, by name.  Raises ValueError for an unknown name."""
+        names = list(METHODS) if self.methods is None else self.methods
+        if unknown := [name for name in names if name not in METHODS]:
+            raise ValueError(f"study.methods={unknown}: unknown; set names of {', '.join(METHODS)}, or study.own")
+        return {name: METHODS[name] for name in names} | (self.own or {})
 
     def page(self, rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
         """Markdown page of the measured rows; no figures."""

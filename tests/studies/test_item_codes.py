@@ -38,7 +38,7 @@ def make_classifier(data: GarmentData, folder: Path) -> ClassifierModel:
 
 def test_codes_are_compared_on_the_features_of_the_classifier(data: GarmentData, tmp_path: Path) -> None:
     model = make_classifier(data, tmp_path)
-    study = ItemCodes(methods=METHODS, bits=[8, 12], seeds=[0, 1])
+    study = ItemCodes(bits=[8, 12], seeds=[0, 1], methods=[], own=METHODS)
     rows = study(model, data, SearchPolicy(), tmp_path)
     assert {row["method"] for row in rows} == {
         *METHODS, "raw_pixels", "colour_histogram", "features", "features and levels",
@@ -87,3 +87,9 @@ def test_vectors_need_items(data: GarmentData, tmp_path: Path) -> None:
         patch.setattr(GarmentData, "has_images", False)
         with pytest.raises(ValueError, match="vectors have no views"):
             encode_item_search(make_classifier(data, tmp_path), vectors)
+
+
+def test_an_unknown_method_is_refused(data: GarmentData, tmp_path: Path) -> None:
+    study = ItemCodes(bits=[8], seeds=[0], methods=["item_contrats"])
+    with pytest.raises(ValueError, match=r"study\.methods=\['item_contrats'\].*item_contrast"):
+        study(make_classifier(data, tmp_path), data, SearchPolicy(), tmp_path)
