@@ -14,7 +14,7 @@ from fashion_lsh.index.validation import ROW_BITS
 
 BLOCK = 2**17  # number of codes compared at once; their distances take 512 kB
 SAMPLE = 512  # number of distances that give a first estimate of the radius
-FEW = 256  # number of codes that are sorted in less time than it takes to narrow the radius
+FEW = 400  # number of codes that are sorted in less time than it takes to narrow the radius
 
 Block = tuple[int, int]  # first position, position after the last
 
