@@ -108,4 +108,5 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
         else []
     )
     write_results(run, evaluation)
+    run.remove_hash_features()
     run.tracker.publish(evaluation.results, query, data.categories, sheet, detection_tiles(data, components.scenes))

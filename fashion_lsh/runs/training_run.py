@@ -25,6 +25,7 @@ from fashion_lsh.runs.trackers import Trackers
 from fashion_lsh.runs.trust import write_config
 
 LOCKS_FOLDER = ".locks"  # below the folder for runs: one lock file per stage key
+HASH_FEATURES = "features"  # in the run folder during training: features of the trained classifier
 FEATURES_FOLDER = ".features"  # below the folder for runs: features of frozen backbones, shared by all runs
 
 
@@ -130,7 +131,11 @@ class TrainingRun(Run):
         """Encode each image once with the trained classifier if the hash stage trains on features of its backbone."""
         if not getattr(stage, "trains_on_features", False) or data.features is not None:
             return data
-        return self._cache_features([stage], data, self.path / "features")
+        return self._cache_features([stage], data, self.path / HASH_FEATURES)
+
+    def remove_hash_features(self) -> None:
+        """Delete the features of `with_hash_features`, which no other run can use."""
+        shutil.rmtree(self.path / HASH_FEATURES, ignore_errors=True)
 
     def _cache_features(self, stages: Sequence[Any], data: GarmentData, folder: Path) -> GarmentData:
         config, model = self.config, getattr(stages[-1], "model", stages[-1])

@@ -1,0 +1,37 @@
+"""Train, search and evaluate runs with codes of items, on features of the trained classifier."""
+
+from pathlib import Path
+
+import pytest
+
+from fashion_lsh import Run
+from fashion_lsh.models.item_codes import ItemCodeModel
+from tests.cli.factories import SMALL, run_script
+
+pytestmark = pytest.mark.train
+ITEM_CODES = ["hash=item_contrast", "hash.epochs=2", "hash.embedding_dim=16", "hash.projection=linear"]
+
+
+def test_item_codes_are_trained_and_searched(shapes: Path, tmp_path: Path) -> None:
+    argv = [*SMALL, *ITEM_CODES, "search=asymmetric", "search.nprobe=2", "gallery.embeddings=false",
+            f"data.root={shapes}", f"runs={tmp_path}"]  # fmt: skip
+    printed = run_script("train.py", *argv)
+    assert "**asymmetric**" in printed
+    run = tmp_path / "latest"
+    assert not (run / "features").exists()
+    assert isinstance(Run(run).model(), ItemCodeModel)
+    image = min(path for path in shapes.parent.rglob("*") if path.suffix in (".jpg", ".png"))
+    assert "distance" in run_script("search", run, image, "--k", 3)
+    assert "**hamming**" in run_script("evaluate.py", f"run={run}", "search=hamming")
+
+
+def test_an_interrupted_hash_stage_reuses_the_features(shapes: Path, tmp_path: Path) -> None:
+    argv = [*SMALL, *ITEM_CODES, f"data.root={shapes}", f"runs={tmp_path}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fashion_lsh.training.item_head.ItemHead.train_batches", lambda *_: 1 / 0)
+        run_script("train.py", *argv, status=1)
+    [run] = [path for path in (tmp_path / "main").iterdir() if path.is_dir()]
+    assert list((run / "features").iterdir())
+    printed = run_script("train.py", *argv)
+    assert "Reading the features" in printed
+    assert not (run / "features").exists()
