@@ -16,6 +16,7 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.embedding_files import EmbeddingFiles
 from fashion_lsh.data.detection_data import DetectionData
 from fashion_lsh.data.detections import BoxSelector
+from fashion_lsh.data.loaders import check_item_pairs
 from fashion_lsh.evaluation.calibration import check_coverage
 from fashion_lsh.evaluation.evaluator import Evaluator, create_evaluators
 from fashion_lsh.evaluation.published import find_protocol
@@ -110,6 +111,8 @@ def build_components(cfg: DictConfig) -> Components:
     hash_head = _hash_head(config["hash"], data.categories) if config["hash"] else None
     if isinstance(hash_head, CodeModule):
         hash_head.check_data(data)
+    if hash_head and getattr(hash_head, "model", hash_head).needs_item_pairs:
+        check_item_pairs(data, data.batch_size, "data.batch_size")
     if config["sweep"]["metric"]:
         check_objective(config["sweep"]["metric"], isinstance(hash_head, CodeModule))
     policy.check(_bits(hash_head) if hash_head else None, len(data.categories))

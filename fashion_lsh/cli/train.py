@@ -14,6 +14,7 @@ from fashion_lsh.evaluation.run_evaluation import evaluate_run
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.metrics.ranking import cutoff_ranks
 from fashion_lsh.metrics.results import SEARCH
+from fashion_lsh.models.checkpoints import equal_weights
 from fashion_lsh.report.contact_sheets import write_query_sheet
 from fashion_lsh.report.detection_tiles import detection_tiles
 from fashion_lsh.report.page import ensure_report
@@ -62,6 +63,7 @@ def main(cfg: DictConfig) -> float | None:
             with run.session(components.networks, track_run(run.path, components.config)) as session:
                 train(session, components, processes)
             results = run.result_file.results
+    run.remove_hash_features()
     ensure_report(run)
     log.info("\n%s\n\n%s", describe_run(results, components.config), run.summary)
     metric = components.config["sweep"]["metric"]
@@ -78,8 +80,11 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
     model = run.fit(components.classifier, with_first_features(data, components.classifier.model.backbone.feature_dim))
     if components.hash_head:
         stage = components.hash_head.start_from(model)
-        data = run.with_hash_features(stage, data)
-        model = run.fit(stage, data)
+        cached = run.with_hash_features(stage, data)
+        fitted = run.fit(stage, cached)
+        # the stage of another run may have been copied, whose classifier differs, for example in rounding
+        data = cached if equal_weights(fitted.backbone, model.backbone) else data
+        model = fitted
     query, indexed = (encode_split(model, data, split, processes=processes) for split in ("query", "gallery"))
     gallery = Gallery.build(model, indexed.encoded, indexed.catalogue, components.config["gallery"]["embeddings"])
     gallery.save(run.gallery_folder)
@@ -108,5 +113,4 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
         else []
     )
     write_results(run, evaluation)
-    run.remove_hash_features()
     run.tracker.publish(evaluation.results, query, data.categories, sheet, detection_tiles(data, components.scenes))

@@ -21,8 +21,8 @@ def build_train_loader(data: "GarmentData") -> DataLoader[Any]:
             among the ranks.
     """
     data.ranks.check_batch_size(data.batch_size, "data.batch_size")
-    if data.item_pairs and (data.batch_size < 4 or data.batch_size % 2):
-        raise ValueError(f"data.batch_size={data.batch_size}: item pairs need an even batch size of at least 4")
+    if data.item_pairs:
+        check_item_pairs(data, data.batch_size, "data.batch_size")
     rows = data.rows("train")
     labels, items = data.labels[rows] if data.balanced else None, data.items[rows] if data.item_pairs else None
     sampler = EpochSampler(rows, data.seed, data.samples_per_epoch, labels, items)
@@ -32,6 +32,22 @@ def build_train_loader(data: "GarmentData") -> DataLoader[Any]:
             data.features, data.labels, data.items, sampler, data.batch_size, data.pin_memory, drop_last
         )
     return _build_crop_loader(data, sampler, augment=True, drop_last=drop_last)
+
+
+def check_item_pairs(data: "GarmentData", batch_size: int, key: str) -> None:
+    """Check before training that batches of `batch_size` images, the value of `key`, can contain item pairs.
+
+    Raises:
+        ValueError: the batch size is odd or below 4, or the data are vectors and no item has two of them in train.
+    """
+    if batch_size < 4 or batch_size % 2:
+        raise ValueError(f"{key}={batch_size}: item pairs need an even batch size of at least 4")
+    _, counts = np.unique(data.items[data.rows("train")], return_counts=True)
+    if not data.has_images and counts.max(initial=0) < 2:
+        raise ValueError(
+            "data=embeddings: pairs of vectors of one item are needed, but no item has two vectors in train; add the "
+            "column item to the data, or set hash=softmax hash.embedding=pca"
+        )
 
 
 def build_row_loader(data: "GarmentData", rows: np.ndarray) -> DataLoader[Any]:

@@ -123,7 +123,7 @@ class HashIndex(InvertedListIndex):
         return Hits.from_keys(keys)
 
     def _slices(self, list_ids: list[int]) -> list[Block]:
-        """Return the slices of lists; -1 is no list."""
+        """Return the slices of lists; -1 is not a list."""
         slices = [(self._bounds[list_id], self._bounds[list_id + 1]) for list_id in list_ids if list_id >= 0]
         return slices if len(slices) < self.num_lists else [(0, len(self))]
 

@@ -41,7 +41,7 @@ def validation_map(
         categories: (N,) int categories, -1 for none.
         items: (N,) int items, equal for images of the same item.
         is_query_view: (N,) bool, True for images in the view of queries; None if the views are not known.
-        within_category: search among the images of the query's category alone.
+        within_category: search only among the images of the query's category.
     """
     for name, labels in (("item", items), ("category", categories)):
         queries, gallery = _split(labels, is_query_view)

@@ -104,6 +104,14 @@ def _build_model(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> nn
     return model
 
 
+def equal_weights(one: nn.Module, other: nn.Module) -> bool:
+    """Return whether two networks have the same weights, bit for bit."""
+    states = one.state_dict(), other.state_dict()
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(value, states[1][name].to(value.device)) for name, value in states[0].items()
+    )
+
+
 def min_checkpoint_bytes(models: Sequence[nn.Module]) -> int:
     """Minimum disk space of checkpoints in bytes.
 

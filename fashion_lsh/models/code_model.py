@@ -2,6 +2,7 @@
 
 import logging
 from abc import ABC
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from fashion_lsh.models.projection import principal_axes
 if TYPE_CHECKING:  # importing a network must not import Lightning
     from fashion_lsh.data.datamodule import GarmentData
 
+MAX_PAIRS = 20_000  # number of pairs of images that are enough for the scatters of item-LDA
 log = logging.getLogger(__name__)
 
 SAMPLES_PER_AXIS = 8  # number of training images per embedding dimension, enough for stable principal axes
@@ -72,7 +74,7 @@ class CodeModel(CropModel, ABC):
         if self.uses_item_lda and not self.is_reduced:
             raise ValueError(
                 f"hash.embedding=item_lda, hash.embedding_dim={embedding_dim}: needs fewer dimensions than the "
-                f"{feature_dim} features; set hash.embedding_dim=64"
+                f"{feature_dim} features; set hash.embedding_dim={max(1, feature_dim // 2)}, or hash.embedding=pca"
             )
         length = embedding_dim if embedding_dim is not None and self.is_reduced else 0
         self.embedding_length = length or feature_dim
@@ -128,10 +130,10 @@ class CodeModel(CropModel, ABC):
     def sample_pairs(self, data: "GarmentData") -> ItemPairs:
         """Normalised features of pairs of augmented training images: two images of an item, or two views of one image.
 
-        One epoch of the training loader.
+        At most MAX_PAIRS pairs of one epoch of the training loader.
         """
         self.eval()
-        batches = data.replace(item_pairs=True).train_dataloader()
+        batches = islice(data.replace(item_pairs=True).train_dataloader(), -(-2 * MAX_PAIRS // data.batch_size))
         parts = [(functional.normalize(self.features(batch.images.to(self.device)), dim=1).cpu(), batch.labels)
                  for batch in batches]  # fmt: skip
         features, categories = (torch.cat(values) for values in zip(*parts, strict=True))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +65,7 @@ class ResultFilters:
     def __init__(self) -> None:
         self._catalogue: Catalogue | None = None
         self._subsets: dict[str | None, Subset] = {}
+        self._lock = Lock()  # searches in several threads share the cache
 
     def search(
         self,
@@ -109,15 +111,16 @@ class ResultFilters:
         Raises:
             ValueError: see `row_filter.matching_rows`.
         """
-        if gallery.catalogue is not self._catalogue:
-            self._catalogue, self._subsets = gallery.catalogue, {}
-        subset = self._subsets.get(where)
-        if subset is None:
-            subset = Subset(np.arange(len(gallery)), gallery) if where is None else _filter(gallery, where)
-            if len(self._subsets) >= MAX_SUBSETS:
-                self._subsets.pop(next(iter(self._subsets)), None)
-            self._subsets[where] = subset
-        return subset
+        with self._lock:
+            if gallery.catalogue is not self._catalogue:
+                self._catalogue, self._subsets = gallery.catalogue, {}
+            subset = self._subsets.get(where)
+            if subset is None:
+                subset = Subset(np.arange(len(gallery)), gallery) if where is None else _filter(gallery, where)
+                if len(self._subsets) >= MAX_SUBSETS:
+                    del self._subsets[next(iter(self._subsets))]
+                self._subsets[where] = subset
+            return subset
 
 
 def _filter(gallery: Gallery, where: str) -> Subset:

@@ -85,7 +85,7 @@ def resolve_groups(categories: Sequence[str], groups: Mapping[str, Sequence[str]
     """Look up the group of each category in `groups`, group -> categories, or in the built-in taxonomy and label maps.
 
     Raises:
-        ValueError: a name in `groups` is no category or is in two groups, or a category is in no group.
+        ValueError: a name in `groups` is not a category or is in two groups, or a category has no group.
     """
     group_of: dict[str, str] = {}
     for group, names in (groups or {}).items():

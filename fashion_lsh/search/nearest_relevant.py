@@ -2,9 +2,10 @@
 
 Queries are garments of val, and the other garments of val form the gallery; if val has both views, street images are
 the queries and shop images the gallery. Relevant are garments of the item or, if too few queries have one, of the
-category. The limit is the ⌈0.95 (n + 1)⌉-th smallest of the n distances to the nearest relevant garment. If a new
-query and the n queries are exchangeable, it keeps its nearest relevant hit with a probability of at least 0.95 (split
-conformal prediction, Papadopoulos et al., ECML 2002).
+category. The limit is the ⌈0.95 (n + 1)⌉-th smallest of the n distances to the nearest relevant garment. With n
+exchangeable queries that selected nothing, a new query would keep its nearest relevant hit with a probability of at
+least 0.95 (split conformal prediction, Papadopoulos et al., ECML 2002); val also selected the epoch, so this is an
+estimate and not a promise.
 """
 
 from collections.abc import Iterator, Mapping

@@ -43,7 +43,8 @@ def _check_coverage(policy: "SearchPolicy", coverage: float) -> None:
     if policy.by == "group" or policy.exclude:
         raise ValueError(
             f"search.coverage={coverage} with search.by={policy.by}, search.exclude={policy.exclude}: calibrated for "
-            "all single lists; set search.by=category and search.exclude=null, or search.coverage=null"
+            "all single lists; set search.by=category and search.exclude=null, or search.coverage=null "
+            "(in a command: --nprobe N)"
         )
     if policy.min_probability is not None:
         raise ValueError(

@@ -39,7 +39,11 @@ def matching_rows(text: str, table: pa.Table) -> np.ndarray:
         ValueError: the filter does not follow the grammar (see `where`), a column is unknown, or a column is compared
             with a value of another type; the message shows the position.
     """
-    mask = _Evaluation(text, table).mask(parse(text))
+    condition = parse(text)
+    try:
+        mask = _Evaluation(text, table).mask(condition)
+    except pa.ArrowException as error:  # for example an integer that the type of the column cannot represent
+        raise where_error(text, 0, f"a value cannot be compared with its column ({error})") from error
     return np.flatnonzero(mask.fill_null(False).to_numpy(zero_copy_only=False))
 
 

@@ -29,6 +29,7 @@ from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.feature_cache import cache_features
 from fashion_lsh.models.item_codes import ItemCodeModel
 from fashion_lsh.runs.environment import environment
+from fashion_lsh.runs.training_run import FEATURES_FOLDER
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import item_codes_page
 from fashion_lsh.studies.item_code_methods import METHODS
@@ -88,7 +89,9 @@ class ItemCodes:
                    "image_size": classifier.image_size, "margin": classifier.margin}  # fmt: skip
         wide = ItemCodeModel(bits=8, levels=True, **options).start_from(classifier).to(classifier.device)
         search = encode_item_search(wide, data)
-        data = cache_features(wide, data, folder / "features", self.views) if data.has_images else data
+        data = (
+            cache_features(wide, data, folder.parent.parent / FEATURES_FOLDER, self.views) if data.has_images else data
+        )
         items = search.query.items
         rows = [row for name, found in vector_searches(classifier, search).items()
                 for row in _rows(name, 0, [found], items)]  # fmt: skip

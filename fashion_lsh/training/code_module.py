@@ -84,6 +84,11 @@ class CodeModule(CropModule, ABC):
                 f"hash.negatives=category, hash.item_loss.memory={item_loss['memory']}: a memory compares vectors of "
                 "all categories; set hash.item_loss.memory=null, or hash.negatives=all"
             )
+        if item_loss.get("labels") == "category" and self.negatives == "category":
+            raise ValueError(
+                "hash.negatives=category, hash.item_loss.labels=category: the images of a category are all positives; "
+                "set hash.negatives=all"
+            )
         # checks the settings before training
         self._needs_classes = self._create_metric_loss(item_loss, np.arange(2)).needs_classes
         if self._needs_classes and self.negatives == "category":
@@ -135,15 +140,19 @@ class CodeModule(CropModule, ABC):
         """
         if not self.item_loss:
             return
-        memory = self.item_loss.get("memory")
-        if memory is not None and memory < data.batch_size:
-            raise ValueError(f"hash.item_loss.memory={memory}: below data.batch_size={data.batch_size}; set more")
+        memory, (key, size) = self.item_loss.get("memory"), self.largest_batch(data)
+        if memory is not None and memory < size:
+            raise ValueError(f"hash.item_loss.memory={memory}: below {key}={size}; set more")
         train_items = data.catalogue.column("item")[data.catalogue.rows("train")]
         if self._needs_classes and self.needs_item_pairs and (train_items == "").all():
             raise ValueError(
                 f"hash.item_loss.labels=item: {self.item_loss['name']} needs items, but the data have none; set "
                 "hash.item_loss.labels=category, or add the column item to the data"
             )
+
+    def largest_batch(self, data: GarmentData) -> tuple[str, int]:
+        """Config key and number of images of the largest training batch."""
+        return "data.batch_size", data.batch_size
 
     def _create_metric_loss(self, item_loss: ItemLoss, classes: np.ndarray) -> MetricLearningLoss:
         """Create the loss between items with initial weights.  classes: (N,) int64, ascending and unique."""
@@ -172,10 +181,11 @@ class CodeModule(CropModule, ABC):
         views = None if self.is_query_view is None else self.is_query_view[rows]
         value = self.validation_value(codes, categories, items, views)
         self.log(f"{self.name}/val/code_map", value, prog_bar=True)
-        if math.isnan(value) and self.current_epoch == 0 and not self.trainer.sanity_checking:
+        is_first = self.current_epoch == 0 and not self.trainer.sanity_checking
+        if math.isnan(value) and is_first and self.monitor is not None:
             log.warning(
-                "%s: val has too few images for the mAP of the codes, and the last epoch is kept; use more images of a "
-                "category or item, or set trainer.monitor=val/accuracy",
+                "%s: no category has two images in val, so the mAP of the codes is unknown and the last epoch is kept; "
+                "use more images, or set trainer.monitor=val/accuracy",
                 self.name,
             )
 

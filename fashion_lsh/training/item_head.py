@@ -1,5 +1,6 @@
-"""LightningModule of the item head: codes that tell the items of a category apart."""
+"""LightningModule of the item head: codes that distinguish the items of a category."""
 
+import logging
 from typing import Any, Literal
 
 import numpy as np
@@ -10,20 +11,23 @@ from torch.utils.data import DataLoader
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
+from fashion_lsh.data.loaders import check_item_pairs
 from fashion_lsh.io.targets import Spec
-from fashion_lsh.metrics.code_validation import MIN_ITEM_QUERIES, validation_map
+from fashion_lsh.metrics.code_validation import validation_map
 from fashion_lsh.models.crop_model import ModelOutput
 from fashion_lsh.models.item_codes import ItemCodeModel
 from fashion_lsh.training.code_module import CodeModule
+
+log = logging.getLogger(__name__)
 
 
 class ItemHead(CodeModule):
     """Train the projection of an ItemCodeModel with a loss between items; the classifier does not change.
 
     The inverted list of a garment is that of its category, so the code need not contain the category: by default, an
-    image is compared with images of its own category alone. The epoch with the highest item mAP of the codes within the
-    category on `val` is kept, or the last one if fewer than MIN_ITEM_QUERIES images of `val` share their item with
-    another one. Without items, two views of each image are compared.
+    image is compared only with images of its own category. The epoch with the highest item mAP of the codes within the
+    category on `val` is kept, or the last one if `val` has too few images of one item (see `validation_map`);
+    `trainer.monitor` does not apply. Without items, two views of each image are compared.
 
     Args:
         backbone, categories, bits: see ItemCodeModel.
@@ -37,7 +41,7 @@ class ItemHead(CodeModule):
             seed (see TrainingModule).
 
     Raises:
-        ValueError: a prefix is not shorter than the code, or see CodeModule.
+        ValueError: a prefix is not shorter than the code, or the loss between items has one length; see CodeModule.
     """
 
     network_class = ItemCodeModel
@@ -61,15 +65,33 @@ class ItemHead(CodeModule):
         options |= {"bits": bits, "epochs": epochs, "lr_factor": lr_factor, "head_factor": head_factor}
         super().__init__(backbone, categories, item_weight=1.0, negatives=negatives, **options)
         self.save_hyperparameters({"prefixes": prefixes, "batch_size": batch_size})
+        del self.hparams["item_weight"]  # not an argument of this class
         if prefixes and max(prefixes) >= bits:
             raise ValueError(f"hash.prefixes={prefixes}: longer than hash.bits={bits}; set lengths below {bits}")
+        if prefixes and self.item_loss and (self._needs_classes or self.item_loss.get("memory")):
+            raise ValueError(
+                f"hash.prefixes={prefixes}, hash.item_loss.name={self.item_loss['name']}: weights of classes and "
+                "memories have one length; set hash.prefixes=null, or a loss of pairs without memory"
+            )
         self.lengths = [*(prefixes or []), bits]
 
     def prepare(self, data: GarmentData) -> None:
         super().prepare(data)
-        _, counts = np.unique(data.items[data.rows("val")], return_counts=True)
-        has_items = counts[counts > 1].sum() >= MIN_ITEM_QUERIES
-        self.monitor, self.monitor_mode = (f"{self.name}/val/code_map" if has_items else None), "max"
+        rows, metric = data.rows("val"), f"{self.name}/val/code_map"
+        assert self.is_query_view is not None
+        arrays = np.zeros((len(rows), 1), np.uint8), data.labels[rows], data.items[rows], self.is_query_view[rows]
+        has_items = validation_map(*arrays).relevance == "item"
+        if self.monitor not in (None, metric):
+            log.info("%s: trainer.monitor does not apply to item codes; %s selects the epoch", self.name,
+                     metric if has_items else "no metric of val, which has too few items,")  # fmt: skip
+        self.monitor, self.monitor_mode = (metric if has_items else None), "max"
+
+    def check_data(self, data: GarmentData) -> None:
+        super().check_data(data)
+        check_item_pairs(data, self.hparams["batch_size"], "hash.batch_size")
+
+    def largest_batch(self, data: GarmentData) -> tuple[str, int]:
+        return "hash.batch_size", max(self.hparams["batch_size"], data.batch_size)
 
     def train_batches(self, data: GarmentData) -> DataLoader[Any]:
         return super().train_batches(

@@ -269,3 +269,13 @@ def test_any_text_is_evaluated_or_rejected_with_a_value_error(text: str) -> None
 @settings(max_examples=200, deadline=None)
 def test_any_words_of_the_grammar_are_evaluated_or_rejected_with_a_value_error(words: list[str]) -> None:
     assert_evaluated_or_rejected(" ".join(words))
+
+
+@pytest.mark.parametrize(("text", "column"), [
+    ("i < 2.5", pa.array([2**60 + 1, 3])),
+    ("n in (1, 'a')", pa.array([None, None])),
+])  # fmt: skip
+def test_values_that_a_column_cannot_represent_are_refused_with_a_position(text: str, column: pa.Array) -> None:
+    with pytest.raises(ValueError, match="where") as raised:
+        matching_rows(text, pa.table({text[0]: column}))
+    assert text in str(raised.value)

@@ -1,5 +1,6 @@
 """The item head trains codes of the items within a category, and leaves the classifier unchanged."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,45 @@ def test_prefixes_add_their_losses(make_data: MakeData) -> None:
     torch.testing.assert_close(head.compute_loss(output, batch), torch.stack(losses).mean())
 
 
+def test_lightning_loads_the_checkpoint(make_data: MakeData, tmp_path: Path) -> None:
+    model = fit_on_cpu(make_head(epochs=1, prefixes=[4]), make_data(), tmp_path)
+    loaded = ItemHead.load_from_checkpoint(tmp_path / "hash_head.ckpt", weights_only=True, map_location="cpu")
+    assert loaded.lengths == [4, 16]
+    assert states_are_equal(loaded.model.state_dict(), model.state_dict())
+
+
+def test_a_monitor_of_the_user_does_not_apply(make_data: MakeData, caplog: pytest.LogCaptureFixture) -> None:
+    head = make_head()
+    head.monitor, head.monitor_mode = "hash_head/val/loss", "min"
+    with caplog.at_level(logging.INFO):
+        head.prepare(make_data())
+    assert "trainer.monitor" in caplog.text
+    assert head.monitor in (None, "hash_head/val/code_map")
+    assert head.monitor_mode == "max"
+
+
+def test_vectors_without_items_are_refused_before_training(make_data: MakeData) -> None:
+    data = make_data()
+    num_rows = len(data.catalogue)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GarmentData, "has_images", False)
+        with pytest.raises(ValueError, match=r"data=embeddings.*column item.*embedding=pca"):
+            make_head().check_data(data.replace(items=np.arange(num_rows)))
+        make_head().check_data(data)  # items have two vectors
+
+
+@pytest.mark.parametrize("size", [33, 2])
+def test_batches_contain_pairs(size: int, make_data: MakeData) -> None:
+    with pytest.raises(ValueError, match=rf"hash\.batch_size={size}"):
+        make_head(batch_size=size).check_data(make_data())
+
+
+def test_a_memory_must_hold_a_batch_of_features(make_data: MakeData) -> None:
+    head = make_head(item_loss={"name": "NTXentLoss", "memory": 40}, negatives="all", batch_size=64)
+    with pytest.raises(ValueError, match=r"hash\.item_loss\.memory=40: .*hash\.batch_size=64"):
+        head.check_data(make_data())
+
+
 @pytest.mark.parametrize("prefixes", [[16], [4, 20]])
 def test_a_prefix_is_shorter_than_the_code(prefixes: list[int]) -> None:
     with pytest.raises(ValueError, match=r"hash\.prefixes=.*hash\.bits=16"):
@@ -104,6 +144,8 @@ def test_without_items_in_val_the_last_epoch_is_kept(make_data: MakeData) -> Non
     ({"item_loss": {"name": "ArcFaceLoss"}}, r"hash\.negatives=category.*ArcFaceLoss.*negatives=all"),
     ({"item_loss": {"name": "NTXentLoss", "memory": 64}}, r"hash\.item_loss\.memory=64.*negatives=all"),
     ({"item_loss": {"name": "NTXentLoss", "vectors": "embedding"}}, r"hash\.item_loss\.vectors=embedding"),
+    ({"item_loss": {"name": "SupConLoss", "labels": "category"}}, r"hash\.item_loss\.labels=category.*negatives=all"),
+    ({"item_loss": {"name": "ArcFaceLoss"}, "negatives": "all", "prefixes": [4]}, r"hash\.prefixes=\[4\].*ArcFaceLoss"),
     ({"projection": "linea"}, r"hash\.projection='linea'.*linear, mlp"),
     ({"projection": "torch.nn.Module"}, r"hash\.projection"),
     ({"embedding": "item_lda"}, r"hash\.embedding=item_lda.*embedding_dim"),

@@ -41,10 +41,10 @@ def mean_vector(output: Tensor) -> Tensor:
 
 @torch.no_grad()
 def find_levels(network: nn.Module, blocks: Mapping[str, nn.Module], image_size: int) -> dict[str, int]:
-    """Find the blocks whose outputs are the levels, with one forward pass of a grey image.
+    """Find the blocks whose outputs are the levels, with one forward pass of a random image.
 
     Levels are the last block of each size of feature maps, or blocks at a quarter, half and three quarters of the depth
-    of a network of tokens. Maps of one position, and a last map whose mean is the feature vector, are no levels.
+    of a network of tokens. Maps of one position, and a last map whose mean is the feature vector, are not levels.
 
     Args:
         network: normalised images (1, 3, S, S) -> features (1, D).
@@ -61,7 +61,8 @@ def find_levels(network: nn.Module, blocks: Mapping[str, nn.Module], image_size:
     ]
     was_training = network.training
     try:
-        features = network.eval()(torch.zeros(1, 3, image_size, image_size))
+        image = torch.randn(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+        features = network.eval()(image)
     finally:
         network.train(was_training)
         for handle in handles:

@@ -12,7 +12,7 @@ def supervised_contrastive_loss(
 
     L = mean_i mean_{p in P(i)} -log( exp(z_i z_p / T) / sum_{a != i} exp(z_i z_a / T) ),  z: (B, D) normalised vectors,
     P(i): other images with the item of image i. Images without positives are used only as negatives. With categories,
-    image i is compared with the images a of its own category alone.
+    image i is compared only with the images a of its own category.
 
     Args:
         vectors: (B, D) float vectors with non-zero norm.

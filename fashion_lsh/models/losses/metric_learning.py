@@ -90,7 +90,7 @@ class MetricLearningLoss(nn.Module):
         Args:
             vectors: (B, D) float32.
             labels: (B,) int64 in `classes`.
-            groups: (B,) int64; vectors are compared within each group alone, and the losses are averaged, weighted by
+            groups: (B,) int64; vectors are compared only within each group, and the losses are averaged, weighted by
                 the size of the group. None: all vectors are compared.
 
         Returns:
