@@ -244,7 +244,10 @@ def _finite_float(text: str) -> float:
 
 
 def _parse_distance(text: str) -> float | str:
-    return text if text == "auto" else _finite_float(text)
+    try:
+        return text if text == "auto" else _finite_float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: not a number; pass 0 or more, or auto") from error
 
 
 def _parse_nprobe(text: str) -> int | str:

@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fashion_lsh.io.targets import Spec, create
+from fashion_lsh.io.targets import ComponentError, Spec, create
 from fashion_lsh.models.baselines import Baseline
 from fashion_lsh.models.fixed_classifier import FixedClassifier
 from fashion_lsh.models.item_lda import ItemPairs, fit_item_lda
@@ -82,12 +82,36 @@ class ItemCodeModel(FixedClassifier):
         self.projection = create(
             projection, nn.Module, PROJECTIONS, "hash.projection", feature_dim=self.backbone.feature_dim, bits=bits
         )
+        _check_projection(self.projection, self.backbone.feature_dim, bits)
 
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.projection.parameters())
 
     def compute_heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         return self.logits(features), torch.tanh(self.projection(features))
+
+
+def _check_projection(projection: nn.Module, feature_dim: int, bits: int) -> None:
+    """Compute the outputs of two feature vectors once, so that a wrong class is refused before training.
+
+    Raises:
+        ComponentError: the outputs have another shape or cannot be computed, or there are no weights to train.
+    """
+    name = f"hash.projection: {type(projection).__name__}"
+    try:
+        with torch.no_grad():
+            outputs = projection.eval()(torch.zeros(2, feature_dim))
+    except Exception as error:  # a user's class may raise any exception
+        raise ComponentError(
+            f"{name} raised {type(error).__name__}: {error}; it must map features (B, {feature_dim}) to (B, {bits}); "
+            "use its arguments feature_dim and bits"
+        ) from error
+    projection.train()
+    if not isinstance(outputs, Tensor) or outputs.shape != (2, bits):
+        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ComponentError(f"{name} computes {shape} for two images; it must compute (2, {bits})")
+    if not any(each.requires_grad for each in projection.parameters()):
+        raise ComponentError(f"{name} has no weights to train; use a network with parameters, or hash=item_lda")
 
 
 class ItemLDA(Baseline):

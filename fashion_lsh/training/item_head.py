@@ -66,8 +66,11 @@ class ItemHead(CodeModule):
         super().__init__(backbone, categories, item_weight=1.0, negatives=negatives, **options)
         self.save_hyperparameters({"prefixes": prefixes, "batch_size": batch_size})
         del self.hparams["item_weight"]  # not an argument of this class
-        if prefixes and max(prefixes) >= bits:
-            raise ValueError(f"hash.prefixes={prefixes}: longer than hash.bits={bits}; set lengths below {bits}")
+        if prefixes and (max(prefixes) >= bits or len(set(prefixes)) < len(prefixes)):
+            raise ValueError(
+                f"hash.prefixes={prefixes}: a prefix is shorter than the code; set different lengths below "
+                f"hash.bits={bits}"
+            )
         if prefixes and self.item_loss and (self._needs_classes or self.item_loss.get("memory")):
             raise ValueError(
                 f"hash.prefixes={prefixes}, hash.item_loss.name={self.item_loss['name']}: weights of classes and "

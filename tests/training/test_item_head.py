@@ -148,6 +148,11 @@ def test_without_items_in_val_the_last_epoch_is_kept(make_data: MakeData) -> Non
     ({"item_loss": {"name": "ArcFaceLoss"}, "negatives": "all", "prefixes": [4]}, r"hash\.prefixes=\[4\].*ArcFaceLoss"),
     ({"projection": "linea"}, r"hash\.projection='linea'.*linear, mlp"),
     ({"projection": "torch.nn.Module"}, r"hash\.projection"),
+    ({"projection": "torch.nn.Identity"}, r"hash\.projection: Identity computes \(2, 32\).*\(2, 16\)"),
+    ({"projection": "torch.nn.Identity", "bits": 32}, r"hash\.projection: Identity has no weights"),
+    ({"projection": {"_target_": "torch.nn.Linear", "in_features": 3, "out_features": 16}},
+     r"hash\.projection: Linear raised RuntimeError.*\(B, 32\)"),
+    ({"prefixes": [4, 4]}, r"hash\.prefixes=\[4, 4\].*different"),
     ({"embedding": "item_lda"}, r"hash\.embedding=item_lda.*embedding_dim"),
 ])  # fmt: skip
 def test_invalid_settings_are_refused(settings: dict[str, Any], named: str) -> None:
