@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 import sys
 from collections.abc import Callable, Sequence
 
@@ -61,3 +62,24 @@ def positive_int(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: not a positive integer; pass 1 or more")
     return int(text)
+
+
+def count_or_all(text: str) -> int | str:
+    """Parse an argument that is a positive integer or `all`."""
+    return text if text == "all" else positive_int(text)
+
+
+def finite_float(text: str) -> float:
+    """Parse an argument that is a finite number."""
+    number = float(text)  # argparse reports a ValueError
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r}: not finite; pass a number")
+    return number
+
+
+def distance_or_auto(text: str) -> float | str:
+    """Parse an argument that is a finite number or `auto`."""
+    try:
+        return text if text == "auto" else finite_float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: not a number; pass 0 or more, or auto") from error

@@ -15,14 +15,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fashion_lsh.cli.command import add_trust, create_parser, positive_int, report_errors
+from fashion_lsh.cli.command import (
+    add_trust,
+    count_or_all,
+    create_parser,
+    distance_or_auto,
+    finite_float,
+    positive_int,
+    report_errors,
+)
 from fashion_lsh.cli.encode import list_images
 
 if TYPE_CHECKING:
@@ -149,7 +156,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="query images")
     parser.add_argument("--k", type=positive_int, default=12, help="hits per query (default 12)")
-    parser.add_argument("--nprobe", type=_parse_nprobe, help="inverted lists to probe: 1, 2, …, or all")
+    parser.add_argument("--nprobe", type=count_or_all, help="inverted lists to probe: 1, 2, …, or all")
     parser.add_argument(
         "--min-probability",
         type=float,
@@ -166,7 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--unique-items", action="store_true", default=None, help="one hit per item, the nearest")
     parser.add_argument(
         "--max-distance",
-        type=_parse_distance,
+        type=distance_or_auto,
         metavar="D",
         help="drop hits that are farther; auto: the limit that training calibrated on val",
     )
@@ -178,7 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--box",
-        type=_finite_float,
+        type=finite_float,
         nargs=4,
         metavar=("X1", "Y1", "X2", "Y2"),
         help="box of the query garment, in pixels",
@@ -234,21 +241,3 @@ def _filter_note(result: SearchResult, policy: SearchPolicy) -> str:
         note = "No garment in the probed lists passes --where"
         note += "" if policy.nprobe == "all" else "; --nprobe all searches all lists"
     return note
-
-
-def _finite_float(text: str) -> float:
-    number = float(text)  # argparse reports a ValueError
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r}: not finite; pass a number")
-    return number
-
-
-def _parse_distance(text: str) -> float | str:
-    try:
-        return text if text == "auto" else _finite_float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: not a number; pass 0 or more, or auto") from error
-
-
-def _parse_nprobe(text: str) -> int | str:
-    return text if text == "all" else positive_int(text)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from fashion_lsh.io.files import atomic_write
 
 NEVER = -1.0  # score of a query without a relevant row in any list that it can probe
-WAY_OUT = "train with a larger split.calibration or more images, lower search.coverage, or set search.nprobe=all"
+ADVICE = "train with a larger split.calibration or more images, lower search.coverage, or set search.nprobe=all"
 _TOLERANCE = 1e-9  # rounding of sums of ratios
 _METADATA_KEY = b"fashion_lsh"
 
@@ -110,11 +110,11 @@ def check_size(coverage: float, num_groups: int, missing: Sequence[str]) -> None
     if num_groups < (needed := min_groups(coverage)):
         raise ValueError(
             f"search.coverage={coverage}: {num_groups} groups of calibration queries, but {needed} are needed; they "
-            f"can promise at most {max_coverage(num_groups)}; {WAY_OUT}"
+            f"can promise at most {max_coverage(num_groups)}; {ADVICE}"
         )
     if missing:
         raise ValueError(
-            f"search.coverage={coverage}: no calibration query of category {', '.join(map(repr, missing))}; {WAY_OUT}"
+            f"search.coverage={coverage}: no calibration query of category {', '.join(map(repr, missing))}; {ADVICE}"
         )
 
 
@@ -148,7 +148,7 @@ class CoverageCalibration:
         if threshold <= 0:
             raise ValueError(
                 f"search.coverage={coverage}: needs all lists; {(self.scores <= 0).sum()} of {len(self.scores)} "
-                f"calibration queries have no relevant row in a list of positive probability; {WAY_OUT}"
+                f"calibration queries have no relevant row in a list of positive probability; {ADVICE}"
             )
         return threshold
 
