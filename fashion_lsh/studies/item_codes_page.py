@@ -10,6 +10,7 @@ COLUMNS = (  # relevance, scope, metric, k
     ("item", "whole gallery", "recall", 10), ("category", "whole gallery", "map", "all"),
     ("category", "1 list", "accuracy", 1),
 )  # fmt: skip
+SHORT = ("float", "hamming", "asymmetric")  # the other searches are listed for the longest code of a method
 TITLES = (
     "method", "bits", "bytes", "search", "recall@1, list", "recall@10, list", "mAP, list", "recall@10, all",
     "category mAP, all", "top-1",
@@ -32,6 +33,8 @@ def page(rows: Sequence[Row]) -> tuple[str, dict[str, bytes]]:
         "classifier, with 95 % intervals for new seeds and items. *list*: in the list of the predicted category; "
         "*all*: in the whole gallery. Item recall and item mAP, except where the column says category.",
     ]
+    longest = {row["method"]: row["bits"] for row in sorted(rows, key=lambda row: row["bits"])}
+    groups = {key: found for key, found in groups.items() if key[3] in SHORT or key[1] == longest[str(key[0])]}
     lines = [[str(part or "") for part in key] + [_cell(found.get(column)) for column in COLUMNS]
              for key, found in groups.items()]  # fmt: skip
     return "\n\n".join([*([VIEWS] if rows[0]["items"] == "views" else []), *parts, markdown_table(lines, TITLES)]), {}
