@@ -15,7 +15,8 @@ SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
 SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", "study.num_queries=5"],
             "experiment=distances": ["study.gallery_size=300", "study.num_queries=5"],
-            "experiment=item_codes": ["study.bits=[8]", "study.seeds=[0]", "study.methods=[lsh,item_contrast]"],
+            "experiment=item_codes": ["study.bits=[8]", "study.seeds=[0]", "study.views=1",
+                                      "study.methods=[lsh,item_contrast]"],
             "experiment=coverage": ["study.draws=2", "study.num_queries=5"]}  # fmt: skip
 
 
