@@ -179,7 +179,9 @@ def test_the_last_epoch_is_kept_if_the_map_of_the_codes_is_unknown(
     patience: int | None, make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("fashion_lsh.training.hash_head.validation_map", lambda *_: ValidationMap("category", math.nan))
+    monkeypatch.setattr(
+        "fashion_lsh.training.code_module.validation_map", lambda *_: ValidationMap("category", math.nan)
+    )
     model = fit_on_cpu(make_module(HashHead, epochs=3), make_data(), tmp_path, patience=patience)
     assert model.fit_metrics["hash_head"]["best_epoch"] == 3
     assert "val/code_map" not in model.fit_metrics["hash_head"]
