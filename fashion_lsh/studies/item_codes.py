@@ -206,7 +206,8 @@ def vector_searches(classifier: CropModel, search: ItemSearch) -> dict[str, dict
               "features and levels": (unit(query.features), unit(gallery.features))}  # fmt: skip
     with torch.inference_mode():
         predicted, lists = (
-            classifier(each.features[:, :base]).logits.argmax(dim=1).numpy() for each in (query, gallery)
+            classifier(each.features[:, :base].to(classifier.device)).logits.argmax(dim=1).cpu().numpy()
+            for each in (query, gallery)
         )
     return {
         name: {"float": Search(4 * pair[0].shape[1],
@@ -217,8 +218,7 @@ def vector_searches(classifier: CropModel, search: ItemSearch) -> dict[str, dict
 
 def unit(vectors: np.ndarray | Tensor) -> np.ndarray:
     """Vectors of norm 1; a zero vector stays 0."""
-    unit: np.ndarray = functional.normalize(torch.as_tensor(vectors), dim=1).numpy()
-    return unit
+    return np.asarray(functional.normalize(torch.as_tensor(vectors), dim=1))
 
 
 def _rows(method: str, bits: int, scores: Sequence[dict[str, Search]], items: np.ndarray) -> list[Row]:
