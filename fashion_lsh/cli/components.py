@@ -171,7 +171,7 @@ def _hash_head(config: dict[str, Any], categories: list[str]) -> CodeModule | Ba
     stage = instantiate(config, nn.Module, categories=categories)
     if not isinstance(stage, CodeModule | Baseline):
         raise ValueError(
-            f"hash._target_={config['_target_']}: not a HashHead, ItemHead or Baseline; derive the class from one"
+            f"hash._target_={config['_target_']}: not a HashHead, ItemContrast or Baseline; derive the class from one"
         )
     return stage
 

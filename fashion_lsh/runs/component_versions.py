@@ -32,7 +32,11 @@ COMPONENTS = {  # class -> modules; modules of the same layer that they import b
     "fashion_lsh.training.detector.Detector": ("training.detector", "training.fitting", "models.detector"),
     "fashion_lsh.training.classifier.Classifier": ("training.classifier", "training.fitting", "models.classifier"),
     "fashion_lsh.training.hash_head.HashHead": ("training.hash_head", "training.fitting", "models.hash_head"),
-    "fashion_lsh.training.item_head.ItemHead": ("training.item_head", "training.fitting", "models.item_codes"),
+    "fashion_lsh.training.item_contrast.ItemContrast": (
+        "training.item_contrast",
+        "training.fitting",
+        "models.item_codes",
+    ),
     "fashion_lsh.models.item_codes.ItemLDA": ("models.item_codes",),
     "fashion_lsh.models.baselines.LSH": ("models.baselines",),
     "fashion_lsh.models.baselines.PCA": ("models.baselines",),

@@ -6,8 +6,8 @@ _HASH_HEAD: dict[str, Any] = {
     "_target_": "fashion_lsh.training.hash_head.HashHead", "frozen": True, "epochs": 5, "lr_factor": 1.0,
     "head_factor": 2.0,
 }  # fmt: skip
-_ITEM_HEAD: dict[str, Any] = {
-    "_target_": "fashion_lsh.training.item_head.ItemHead", "lr_factor": 2.0, "embedding": "item_lda",
+_ITEM_CONTRAST: dict[str, Any] = {
+    "_target_": "fashion_lsh.training.item_contrast.ItemContrast", "lr_factor": 2.0, "embedding": "item_lda",
     "embedding_dim": 64,
 }  # fmt: skip
 _ITEM_LDA: dict[str, Any] = {
@@ -33,10 +33,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "bihalf": _HASH_HEAD | {"bihalf": True},
     "item_lda, last features": _ITEM_LDA,
     "item_lda": _ITEM_LDA | {"levels": True},
-    "item_contrast, last features": _ITEM_HEAD,
-    "item_contrast, linear": _ITEM_HEAD | {"levels": True, "projection": "linear"},
-    "item_contrast": _ITEM_HEAD | {"levels": True},
-    "item_contrast, all negatives": _ITEM_HEAD | {"levels": True, "negatives": "all"},
-    "item_contrast, nested": _ITEM_HEAD | {"levels": True, "prefixes": "shorter"},
-    "MultiSimilarityLoss": _ITEM_HEAD | {"levels": True, "item_loss": {"name": "MultiSimilarityLoss"}},
+    "item_contrast, last features": _ITEM_CONTRAST,
+    "item_contrast, linear": _ITEM_CONTRAST | {"levels": True, "projection": "linear"},
+    "item_contrast": _ITEM_CONTRAST | {"levels": True},
+    "item_contrast, all negatives": _ITEM_CONTRAST | {"levels": True, "negatives": "all"},
+    "item_contrast, nested": _ITEM_CONTRAST | {"levels": True, "prefixes": "shorter"},
+    "MultiSimilarityLoss": _ITEM_CONTRAST | {"levels": True, "item_loss": {"name": "MultiSimilarityLoss"}},
 }

@@ -28,7 +28,7 @@ def test_item_codes_are_trained_and_searched(shapes: Path, tmp_path: Path) -> No
 def test_an_interrupted_hash_stage_reuses_the_features(shapes: Path, tmp_path: Path) -> None:
     argv = [*SMALL, *ITEM_CODES, f"data.root={shapes}", f"runs={tmp_path}"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fashion_lsh.training.item_head.ItemHead.train_batches", lambda *_: 1 / 0)
+        patch.setattr("fashion_lsh.training.item_contrast.ItemContrast.train_batches", lambda *_: 1 / 0)
         run_script("train.py", *argv, status=1)
     [run] = [path for path in (tmp_path / "main").iterdir() if path.is_dir()]
     assert list((run / "features").iterdir())

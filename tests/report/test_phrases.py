@@ -187,6 +187,8 @@ def test_hash_methods_have_short_names() -> None:
               {**library_loss, "item_weight": 0.0}]  # fmt: skip
     expected = ["none", "bihalf", "csq, items", "softmax, ArcFaceLoss", "softmax"]
     assert [describe_code(layer) for layer in layers] == expected
+    targets = ("training.item_contrast.ItemContrast", "models.item_codes.ItemLDA")  # names of the config groups
+    assert [describe_code({"_target_": f"fashion_lsh.{target}"}) for target in targets] == ["item_contrast", "item_lda"]
     assert "ArcFaceLoss with weight 1" in describe_hash_layer({**library_loss, "bits": 48})
 
 

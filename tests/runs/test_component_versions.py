@@ -65,7 +65,7 @@ def test_every_target_of_a_run_is_a_component() -> None:
         ("models/losses/csq", [HASH_HEAD]),
         ("models/hash_head", [HASH_HEAD]),
         ("training/fitting", [f"fashion_lsh.training.{name}" for name in (
-            "detector.Detector", "classifier.Classifier", "hash_head.HashHead", "item_head.ItemHead")]),
+            "detector.Detector", "classifier.Classifier", "hash_head.HashHead", "item_contrast.ItemContrast")]),
         ("search/rerank", ["fashion_lsh.search.policy.SearchPolicy"]),
         ("data/crops", ["fashion_lsh.data.datamodule.GarmentData", "fashion_lsh.data.detection_data.DetectionData"]),
         ("report/html", []),

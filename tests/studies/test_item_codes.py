@@ -21,9 +21,9 @@ pytestmark = pytest.mark.train
 METHODS = {
     "lsh": {"_target_": "fashion_lsh.models.baselines.LSH", "embedding_dim": None},
     "item_lda": {"_target_": "fashion_lsh.models.item_codes.ItemLDA", "levels": True, "embedding_dim": None},
-    "nested": {"_target_": "fashion_lsh.training.item_head.ItemHead", "epochs": 1, "prefixes": "shorter",
+    "nested": {"_target_": "fashion_lsh.training.item_contrast.ItemContrast", "epochs": 1, "prefixes": "shorter",
                "embedding_dim": None},
-    "item_contrast": {"_target_": "fashion_lsh.training.item_head.ItemHead", "levels": True, "epochs": 2,
+    "item_contrast": {"_target_": "fashion_lsh.training.item_contrast.ItemContrast", "levels": True, "epochs": 2,
                       "embedding": "item_lda", "embedding_dim": 8, "projection": "linear"},
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""LightningModule of the item head: codes that distinguish the items of a category."""
+"""LightningModule of item codes: codes that distinguish the items of a category."""
 
 import logging
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from fashion_lsh.training.code_module import CodeModule
 log = logging.getLogger(__name__)
 
 
-class ItemHead(CodeModule):
+class ItemContrast(CodeModule):
     """Train the projection of an ItemCodeModel with a loss between items; the classifier does not change.
 
     The inverted list of a garment is that of its category, so the code need not contain the category: by default, an

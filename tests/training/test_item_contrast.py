@@ -1,4 +1,4 @@
-"""The item head trains codes of the items within a category, and leaves the classifier unchanged."""
+"""ItemContrast trains codes of the items within a category, and leaves the classifier unchanged."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from fashion_lsh.models.checkpoints import load_model
 from fashion_lsh.models.item_codes import ItemCodeModel, ItemLDA
 from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
 from fashion_lsh.training.classifier import Classifier
-from fashion_lsh.training.item_head import ItemHead
+from fashion_lsh.training.item_contrast import ItemContrast
 from tests.models.factories import CATEGORIES
 from tests.training.factories import fit_on_cpu, make_module, states_are_equal
 
@@ -23,12 +23,12 @@ pytestmark = [pytest.mark.train, pytest.mark.usefixtures("tiny_backbones")]
 MakeData = Callable[..., GarmentData]
 
 
-def make_head(**changes: Any) -> ItemHead:
+def make_head(**changes: Any) -> ItemContrast:
     options: dict[str, Any] = {
         "bits": 16, "image_size": 32, "embedding_dim": None, "epochs": 3, "batch_size": 64, "projection": "linear",
     } | changes  # fmt: skip
     torch.manual_seed(0)
-    return ItemHead("tiny", CATEGORIES, **options)
+    return ItemContrast("tiny", CATEGORIES, **options)
 
 
 def test_only_the_projection_is_trained(make_data: MakeData, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_prefixes_add_their_losses(make_data: MakeData) -> None:
 
 def test_lightning_loads_the_checkpoint(make_data: MakeData, tmp_path: Path) -> None:
     model = fit_on_cpu(make_head(epochs=1, prefixes=[4]), make_data(), tmp_path)
-    loaded = ItemHead.load_from_checkpoint(tmp_path / "hash_head.ckpt", weights_only=True, map_location="cpu")
+    loaded = ItemContrast.load_from_checkpoint(tmp_path / "hash_head.ckpt", weights_only=True, map_location="cpu")
     assert loaded.lengths == [4, 16]
     assert states_are_equal(loaded.model.state_dict(), model.state_dict())
 
