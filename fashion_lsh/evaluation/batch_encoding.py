@@ -58,9 +58,10 @@ def encode_in_processes(
         name: name of the rows, for the progress bar.
         processes: processes that share the rows.
     """
-    worker_model: Any = copy.deepcopy(model)
+    network: Any = model
+    worker_model = network if model.device.type == "cpu" else copy.deepcopy(network).cpu()
     arguments = (data, rows, name, processes.device)
-    parts = processes.run(_encode_share, (model, *arguments), (worker_model.cpu(), *arguments))
+    parts = processes.run(_encode_share, (model, *arguments), (worker_model, *arguments))
     return _concatenate([batch for part in parts for batch in part])
 
 

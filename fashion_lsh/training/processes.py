@@ -16,10 +16,12 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.distributed_c10d import Store
 
 from fashion_lsh.models.checkpoints import inference_device
+from fashion_lsh.training.messages import broadcast, dump
 from fashion_lsh.training.worker import END, connect, is_connection_error, process_group, read_failure, watch_parent
 from fashion_lsh.training.world import Devices, World, launched_world, resolve_world
 
@@ -69,7 +71,7 @@ class Processes:
         """
         if self.size == 1:
             return [function(self.world, *arguments)]
-        payload = _dump(function, arguments if worker_arguments is None else worker_arguments, self.size)
+        message = _message(function, arguments if worker_arguments is None else worker_arguments, self.size)
         store, results = self._start(), [None] * self.size
         job, self._num_jobs = f"job{self._num_jobs}", self._num_jobs + 1
         done = threading.Event()
@@ -78,7 +80,7 @@ class Processes:
             store.set(job, self.device)
             with process_group(self.world, store, job, self.device) as control:
                 try:
-                    dist.broadcast_object_list([payload], group=control)
+                    broadcast(message, control)
                     dist.gather_object(function(self.world, *arguments), results, group=control)
                 except BaseException as error:
                     failure = self._explain(error)
@@ -211,9 +213,9 @@ def open_processes(
         processes.close()
 
 
-def _dump(function: Callable[..., Any], arguments: Sequence[Any], num_processes: int) -> bytes:
+def _message(function: Callable[..., Any], arguments: Sequence[Any], num_processes: int) -> list[Tensor]:
     try:
-        return pickle.dumps((function, tuple(arguments)))
+        return dump((function, tuple(arguments)))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise ValueError(
             f"trainer.devices={num_processes}: a part of the run cannot be sent to other processes ({error}); define "

@@ -3,12 +3,11 @@
 import json
 import logging
 import os
-import pickle
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count
@@ -20,6 +19,7 @@ from torch import distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from fashion_lsh.training.messages import receive
 from fashion_lsh.training.world import World
 
 log = logging.getLogger(__name__)
@@ -136,27 +136,10 @@ def read_failure(text: str) -> Exception:
 
 def _run_job(world: World, store: Store, job: str, device: str) -> None:
     with process_group(world, store, job, device) as control:
-        payload: list[Any] = [None]
-        dist.broadcast_object_list(payload, group=control)
-        function, arguments = load(payload[0])
+        function, arguments = receive(control)
         dist.gather_object(function(world, *arguments), group=control)
     if device == "cuda":
         torch.cuda.empty_cache()
-
-
-def load(payload: bytes) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """Read function and arguments of a job.
-
-    Raises:
-        ValueError: a class cannot be imported in this process.
-    """
-    try:
-        function, arguments = pickle.loads(payload)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"trainer.devices: {error}; define your own classes in a module that all processes can import"
-        ) from error
-    return function, arguments
 
 
 def _end(world: World, store: Store, error: BaseException) -> None:
