@@ -17,6 +17,7 @@ import pytest
 from fashion_lsh.__main__ import COMMANDS
 from fashion_lsh.data.catalogue import Catalogue
 from tests.cli.test_embeddings import write_vectors
+from tests.commands import run_forked
 from tests.test_conf import compose_config
 
 ROOT = Path(__file__).parents[1]
@@ -155,11 +156,14 @@ def reduce_training(words: list[str]) -> list[str]:
 
 def run_command(words: list[str], folder: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    program = [sys.executable, "-m", "fashion_lsh"] if words[0] == "fashion-lsh" else [words[0]]
-    done = subprocess.run(
-        [*program, *words[1:]], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-3000:]}"
+    if words[0] == "fashion-lsh":
+        status, output = run_forked(words[1:], folder, folder / "output.log", environment)
+    else:
+        done = subprocess.run(
+            words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        status, output = done.returncode, done.stdout
+    assert status == 0, f"{shlex.join(words)}\n{output[-3000:]}"
 
 
 def prepare_project(folder: Path, few: Path) -> None:

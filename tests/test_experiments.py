@@ -1,15 +1,13 @@
 """Run one job of each command in experiments/ on a few images: make experiments-smoke."""
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
-from subprocess import PIPE, STDOUT
 
 import pytest
 
 from fashion_lsh.cli.hydra_app import compose_config
 from fashion_lsh.cli.reproduce import ROOT, TRAIN, Experiment, expand_jobs, list_experiments
+from tests.commands import run_forked
 
 SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data.workers=0", "trainer=smoke",
             "logger=csv", "hydra.mode=RUN", "classifier.epochs=1"]  # fmt: skip
@@ -21,10 +19,11 @@ SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", 
 
 
 def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]:
-    """Arguments of the first job of a line, reduced to `images` and few epochs, with all outputs below `folder`."""
+    """Arguments of fashion-lsh for the first job of a line, on `images` and with few epochs; outputs go to `folder`."""
     script, *words = shlex.split(line, comments=True)[1:]
+    command = Path(script).stem
     if script not in TRAIN:
-        return [script, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
+        return [command, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
     words = [word for word in expand_jobs(line)[0] if not word.startswith(("data.", "detector.level="))]
     settings = compose_config(words)
     words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]
@@ -32,7 +31,7 @@ def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]
     words += ["detector.image_size=64", "detector.level=garment", "detector.epochs=1"] if settings["detector"] else []
     words += ["hash.epochs=1"] if settings["hash"] else []
     words += ["split.unseen=[bag,coat]"] if "unseen" in settings["split"] else []
-    return [script, *words]
+    return [command, *words]
 
 
 @pytest.mark.smoke
@@ -42,6 +41,6 @@ def test_one_job_of_each_command(experiment: Experiment, few: Path, tmp_path: Pa
     for line in experiment.settings.commands:
         if line.startswith("python "):  # other lines write pages
             arguments = reduced_arguments(line, tmp_path, few if experiment.settings.jobs else None)
-            done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=PIPE, stderr=STDOUT, text=True)
-            assert done.returncode == 0, f"{line}\n{shlex.join(arguments)}\n{done.stdout[-3000:]}"
+            done = run_forked(arguments, ROOT, tmp_path / "output.log")
+            assert done.status == 0, f"{line}\n{shlex.join(arguments)}\n{done.output[-3000:]}"
     assert any(tmp_path.glob("jobs/*.parquet" if experiment.settings.jobs else "page/results.csv"))

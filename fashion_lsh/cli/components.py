@@ -32,6 +32,7 @@ from fashion_lsh.search.row_filter import matching_rows
 from fashion_lsh.training.callbacks import create_callbacks
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.code_module import CodeModule
+from fashion_lsh.training.crop_module import CropModule
 from fashion_lsh.training.detector import Detector
 from fashion_lsh.training.fitting import check_trainer_options, device_options
 from fashion_lsh.training.world import resolve_world
@@ -109,8 +110,9 @@ def build_components(cfg: DictConfig) -> Components:
     detector = instantiate(config["detector"], Detector, classes=scenes.classes) if scenes else None
     classifier = instantiate(config["classifier"], Classifier, categories=data.categories)
     hash_head = _hash_head(config["hash"], data.categories) if config["hash"] else None
-    if isinstance(hash_head, CodeModule):
-        hash_head.check_data(data)
+    for stage in (classifier, hash_head):
+        if isinstance(stage, CropModule):
+            stage.check_data(data)
     if hash_head and getattr(hash_head, "model", hash_head).needs_item_pairs:
         check_item_pairs(data, data.batch_size, "data.batch_size")
     if config["sweep"]["metric"]:

@@ -42,11 +42,11 @@ class GarmentData(pl.LightningDataModule):
         corrections: reviewed CSV file, or several (see `read_corrections`), that relabels or leaves out rows.
         categories: categories to keep; None: all.
         sources: values of the column `source` to keep in a merged catalogue; None: all.
-        crop: `annotated` crops the annotated box of each garment, `detected` a detected box (see `with_detections`),
-            `whole` the whole image.
+        crop: box of each crop: `annotated`, `detected` (see `with_detections`), or `whole`, the whole image.
         box_selector: selection of the crop box from the detections, with crop=detected.
         margin: fraction of the box size added on each side of a crop.
         image_size: side of a crop in pixels.
+        train_image_size: side of a training crop in pixels; None: `image_size` (larger test crops: arXiv:1906.06423).
         jitter: maximum shift of each side of a training crop, as a fraction of its width or height.
         min_crop_area: minimum fraction of the area kept by the random resized crop in training; 1: no random crop.
         transform: further augmentation of training crops, a class with the interface Transform; None: none.
@@ -76,6 +76,7 @@ class GarmentData(pl.LightningDataModule):
         box_selector: BoxSelector = BoxSelector(),  # noqa: B008  frozen
         margin: float = 0.1,
         image_size: int = 64,
+        train_image_size: PositiveInt | None = None,
         jitter: Annotated[float, Field(ge=0, lt=0.5)] = 0.08,
         min_crop_area: Annotated[float, Field(gt=0, le=1)] = 1.0,
         transform: Spec | None = None,
@@ -100,11 +101,11 @@ class GarmentData(pl.LightningDataModule):
         self.filters = {"category": categories, "source": sources}
         self.crop, self.box_selector, self.margin, self.image_size = crop, box_selector, margin, image_size
         self.detections: Detections | None = None  # see `with_detections`
-        self.jitter, self.min_crop_area, self.calibration = jitter, min_crop_area, calibration
-        self.ratios, self.gallery, self.leaks, self.split_seed = dict(ratios), gallery, leaks, split_seed
+        self.train_image_size, self.jitter, self.min_crop_area = train_image_size, jitter, min_crop_area
+        self.ratios, self.calibration, self.gallery, self.leaks = dict(ratios), calibration, gallery, leaks
         self.batch_size, self.workers, self.pin_memory, self.ranks = batch_size, workers, False, Ranks()
-        self.samples_per_epoch = samples_per_epoch
-        self.balanced, self.item_pairs, self.seed, self.unseen = balanced, item_pairs, seed, unseen
+        self.samples_per_epoch, self.balanced, self.item_pairs = samples_per_epoch, balanced, item_pairs
+        self.split_seed, self.seed, self.unseen = split_seed, seed, unseen
         self.transform = None if transform is None else create(transform, Transform, {}, "data.transform")
         self.leak_reasons: dict[str, str] = {}
 

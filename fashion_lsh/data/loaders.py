@@ -67,6 +67,7 @@ def _build_crop_loader(
 ) -> DataLoader[Any]:
     crops = CropDataset(
         data.source, data.catalogue.column("image"), data.labels, data.items, data.crop_boxes, data.margin,
-        data.image_size, data.jitter, data.min_crop_area, data.seed if augment else None, data.transform,
+        (augment and data.train_image_size) or data.image_size, data.jitter, data.min_crop_area,
+        data.seed if augment else None, data.transform,
     )  # fmt: skip
     return build_dataloader(crops, data.batch_size, keys, data.workers, collate, data.pin_memory, drop_last, data.ranks)

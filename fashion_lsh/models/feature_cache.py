@@ -147,7 +147,8 @@ def _key(model: CropModel, data: "GarmentData", rows: np.ndarray, num_views: int
         "views": num_views,
     }  # fmt: skip
     if num_views:
-        settings |= {"seed": data.seed, "jitter": data.jitter, "min_crop_area": data.min_crop_area}
+        names = ("seed", "train_image_size", "jitter", "min_crop_area")
+        settings |= {name: getattr(data, name) for name in names}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(data.crop_boxes[rows].tobytes())
     digest.update(rows.tobytes())

@@ -136,8 +136,9 @@ class CodeModule(CropModule, ABC):
         """Check the training data against the losses.
 
         Raises:
-            ValueError: the batches are too small, or the loss needs items, but the data have none.
+            ValueError: the batches or crops are too small, or the loss needs items, but the data have none.
         """
+        super().check_data(data)
         if not self.item_loss:
             return
         memory, (key, size) = self.item_loss.get("memory"), self.largest_batch(data)

@@ -64,6 +64,20 @@ class CropModule(TrainingModule, ABC):
     def post_fit(self, data: GarmentData) -> dict[str, float]:
         return self.model.post_fit(data)
 
+    def check_data(self, data: GarmentData) -> None:
+        """Check the training data before training.
+
+        Raises:
+            ValueError: the network does not accept training crops of this size.
+        """
+        side = data.train_image_size
+        if side is None or not data.has_images:
+            return
+        try:
+            self.model.backbone.check_shape((1, 3, side, side))
+        except ValueError as error:
+            raise ValueError(f"data.train_image_size={side}: {error}") from error
+
     def on_fit_start(self) -> None:
         """Check that model and data fit together, if a GarmentData is passed to Lightning's Trainer.
 

@@ -1,6 +1,6 @@
 """Interface of all backbones, and the normalisation of images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -64,7 +64,7 @@ class Backbone(nn.Module):
         Raises:
             ValueError: the shape differs, a side is below `min_size`, or is not `fixed_size`.
         """
-        self._check(images.shape)
+        self.check_shape(images.shape)
         offset, scale = -self.mean / self.std, 1 / (255 * self.std)
         images = torch.addcmul(offset, images.to(scale.dtype), scale)  # one pass over the pixels
         if self.recorder is None:
@@ -140,7 +140,8 @@ class Backbone(nn.Module):
         """Convert a state dict of another format to the keys and shapes of `network`; default: unchanged."""
         return state
 
-    def _check(self, shape: torch.Size) -> None:
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Check the shape of a batch of images.  Raises ValueError if this network does not accept it."""
         if len(shape) != 4 or shape[1] != 3:
             raise ValueError(f"images of shape {tuple(shape)}: {self.name} needs (B, 3, H, W), RGB")
         height, width = shape[2:]
