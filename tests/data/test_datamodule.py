@@ -17,6 +17,7 @@ from fashion_lsh.data.crops import crop_image
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.dataset import Batch
 from fashion_lsh.data.images import open_image
+from fashion_lsh.data.loaders import build_image_loader
 
 MakeData = Callable[..., GarmentData]
 
@@ -150,6 +151,15 @@ def test_augmentation_depends_only_on_seed_epoch_and_row(make_data: MakeData) ->
     for changed in (train_images(make_data(batch_size=12), epoch=1), train_images(make_data(batch_size=12, seed=1))):
         assert changed.keys() == all_crops.keys()
         assert all(changed[row] != all_crops[row] for row in all_crops)
+
+
+def test_training_crops_can_have_another_size(make_data: MakeData) -> None:
+    data = make_data(image_size=32, train_image_size=24)
+    assert {batch.images.shape[1:] for batch in data.train_dataloader()} == {(3, 24, 24)}
+    assert {batch.images.shape[1:] for split in ("val", "gallery") for batch in data.loader(split)} == {(3, 32, 32)}
+    (row,) = data.rows("train")[:1]
+    augmented, plain = (next(iter(build_image_loader(data, np.array([row]), epoch))) for epoch in (1, None))
+    assert (augmented.images.shape[-1], plain.images.shape[-1]) == (24, 32)
 
 
 def test_workers_do_not_change_batches(make_data: MakeData) -> None:

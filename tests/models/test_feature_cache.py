@@ -106,9 +106,9 @@ def test_other_settings_have_another_file(
 
 
 def test_seed_and_augmentation_matter_only_with_views(make_data: MakeData, tmp_path: Path) -> None:
-    for changes in ({}, {"seed": 1}, {"jitter": 0.3}):
+    for changes in ({}, {"seed": 1}, {"jitter": 0.3}, {"train_image_size": 40}):
         cache_features(make_model(), make_data(**changes), tmp_path, views=2)
-    assert len({path.parent for path in files(tmp_path)}) == 3
+    assert len({path.parent for path in files(tmp_path)}) == 4
 
 
 def test_interrupted_encoding_leaves_no_file(

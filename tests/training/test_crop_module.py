@@ -52,6 +52,17 @@ def test_label_smoothing_matches_the_definition(module_class: type[CropModule], 
 
 
 @both_modules
+def test_a_size_of_training_crops_that_the_network_cannot_take_is_named(
+    module_class: type[CropModule], make_data: Callable[..., GarmentData]
+) -> None:
+    module = make_module(module_class)
+    module.model.backbone.min_size = 40
+    module.check_data(make_data(train_image_size=40))
+    with pytest.raises(ValueError, match=r"^data\.train_image_size=32: .*40"):
+        module.check_data(make_data(train_image_size=32))
+
+
+@both_modules
 def test_head_has_its_own_learning_rate(module_class: type[CropModule]) -> None:
     module = make_module(module_class)
     module.trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
