@@ -12,8 +12,8 @@ UV := $(shell uv --version > /dev/null 2>&1 && command -v uv || echo .venv/tools
 ARGS ?=  # extra arguments, for example: make test ARGS="-m slow", make lock ARGS=--upgrade
 
 demo: .venv/.stamp
-	@echo "demo: train, build the gallery, evaluate the queries"
-	@$(BIN)/fashion-lsh train experiment=demo $(ARGS)
+	@echo "demo: train one classifier, then the codes of two methods on it: the thesis's, and codes of items"
+	@$(BIN)/fashion-lsh train -m experiment=demo,demo_items $(ARGS)
 
 demo-detect: .venv/.stamp
 	@echo "demo-detect: train a detector, then run the demo with detected garments"

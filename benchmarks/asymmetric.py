@@ -29,7 +29,7 @@ from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.report.phrases import markdown_table
 from fashion_lsh.runs.run import Run
 from fashion_lsh.search.searcher import Searcher, asymmetric_queries
-from fashion_lsh.studies.speedup import storage_bytes
+from fashion_lsh.search.storage import storage_bytes
 
 ROW_BYTES = 8  # id of a row in an inverted list
 METRICS = (("recall", 1), ("recall", 10), ("map", 100))
@@ -52,14 +52,14 @@ class Method:
 
 def policy_methods(searcher: Searcher, query: Encoded, relevance: Relevance) -> dict[str, Method]:
     """Search policies with the lists and `rerank_k` of the searcher, by name."""
-    base, bits, dimensions = searcher.policy, searcher.model.bits or 0, query.embeddings.shape[1]
+    base, bits, dimensions = searcher.policy, searcher.model.bits, query.embeddings.shape[1]
     policies = [replace(base, distance="hamming"), replace(base, distance="asymmetric"),
                 replace(base, distance="rerank", rerank_by="asymmetric"), replace(base, distance="rerank"),
                 replace(base, distance="euclidean")]  # fmt: skip
 
     def method(policy_searcher: Searcher) -> Method:
         policy = policy_searcher.policy
-        size = storage_bytes(policy.distance if policy.uses_embeddings else "hamming", bits, dimensions)["bytes"]
+        size = storage_bytes(policy, bits, dimensions)["bytes"]
         scores = score_search(policy_searcher, query, relevance)
         return Method(size, scores, lambda row: policy_searcher.search_encoded(query.at(row), MAX_HITS))
 

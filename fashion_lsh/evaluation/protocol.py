@@ -26,6 +26,7 @@ from fashion_lsh.metrics.results import Result, mean_results
 from fashion_lsh.metrics.retrieval import MAX_HITS
 from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.search.storage import storage_bytes
 from fashion_lsh.training.processes import Processes
 
 MAX_NAMED_HITS = 10  # maximum number of hits per query in queries.parquet
@@ -94,6 +95,7 @@ def evaluate(
     policy = searcher.policy
     method: dict[str, Any] = {"method": policy.method, "scope": policy.scope}
     bits: dict[str, Any] = {"bits": searcher.model.bits if policy.uses_codes and searcher.model.bits else 0}
+    size = storage_bytes(policy, searcher.model.bits, encoded.embeddings.shape[1])["bytes"]
     outputs = _query_outputs(searcher, encoded, hits, milliseconds)
     table = query_table((policy.method, policy.scope), catalogue, scores, outputs)
     results = classification_results(encoded.probabilities, encoded.predicted, labels, items)
@@ -105,6 +107,7 @@ def evaluate(
     results += [
         Result("latency_ms", float(np.median(milliseconds)), **method, **bits),
         Result("latency_ms_p95", float(np.quantile(milliseconds, 0.95)), **method, **bits),
+        Result("garment_bytes", size, **method, **bits),
         Result("garments", len(catalogue), method="data"),
         Result("garments", len(searcher.gallery.catalogue), method="data", split="gallery"),
     ]

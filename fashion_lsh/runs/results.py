@@ -21,7 +21,9 @@ from fashion_lsh.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-HEADLINE_METRICS = ("accuracy", "macro_f1", "map", "recall", "precision", "latency_ms", "end_to_end_ms", "garments")
+HEADLINE_METRICS = (
+    "accuracy", "macro_f1", "map", "recall", "precision", "latency_ms", "end_to_end_ms", "garment_bytes", "garments",
+)  # fmt: skip
 
 
 def write_results(run: RunFolder, evaluation: RunEvaluation) -> None:

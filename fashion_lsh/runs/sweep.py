@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,16 +25,17 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from tabulate import tabulate
 
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.runs.config import resolve_config
 from fashion_lsh.runs.keys import IGNORED_KEYS
 from fashion_lsh.runs.sweep_record import SWEEPS, remove_failure, update_record
+from fashion_lsh.runs.sweep_table import sweep_table
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
+SCORE = "category mAP@100"  # of the queries, which a job returns without sweep.metric
 USER_ERRORS = (ValueError, OSError, MemoryError, torch.OutOfMemoryError, OmegaConfBaseException)
 
 
@@ -92,10 +93,10 @@ class SweepSummary(Callback):
             return
         records = [json.loads(path.read_text()) for path in sorted(self.record_dir.glob("*.json"))]
         num_failed = sum(record["failure"] is not None for record in records)
-        log.info(
-            "\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, _summary_table(records, _score_name(config))
-        )
-        if "runs" in config:  # a sweep of train, not of evaluate
+        metric, is_training = OmegaConf.select(config, "sweep.metric"), "runs" in config  # a sweep of train or evaluate
+        table = sweep_table(records, metric or SCORE, with_metrics=is_training and not metric)
+        log.info("\nSweep of %d jobs, %d failed\n%s", len(records), num_failed, table)
+        if is_training:
             try:
                 update_record(self.record_dir.parent, records)
             except (
@@ -104,7 +105,11 @@ class SweepSummary(Callback):
             ) as error:  # Hydra ignores exceptions of callbacks, so the exit status would be 0
                 log.error("the jobs are not recorded for the report: %s", error)
                 num_failed = num_failed or 1
-            log.info("Compare the runs: fashion-lsh report %s", Path(config.runs, str(config.name)))
+            # the name of the runs, which an experiment of the sweep may set
+            folders = sorted({str(Path(record["run"]).parent) for record in records if record["run"]})
+            log.info(
+                "Compare the runs: fashion-lsh report %s", " ".join(folders) or Path(config.runs, str(config.name))
+            )
         if num_failed:
             sys.exit(1)
 
@@ -152,24 +157,6 @@ def _prepare_process(config: DictConfig) -> None:
     num_threads = OmegaConf.select(config, "hydra.job.env_set.OMP_NUM_THREADS")
     if num_threads is not None:
         torch.set_num_threads(int(num_threads))
-
-
-def _score_name(config: DictConfig) -> str:
-    """Name of the value that the jobs return: `sweep.metric` of the config, or the score of the queries."""
-    return OmegaConf.select(config, "sweep.metric") or "category mAP@100"
-
-
-def _summary_table(records: Sequence[dict[str, Any]], score_name: str) -> str:
-    """Table of jobs: overrides that differ between jobs, score, and run folder or reason of the failure."""
-    common_overrides = (
-        set.intersection(*(set(record["overrides"]) for record in records)) if len(records) > 1 else set()
-    )
-    rows = []
-    for record in records:
-        overrides = " ".join(override for override in record["overrides"] if override not in common_overrides)
-        score = "failed" if record["failure"] else "" if record["score"] is None else f"{record['score']:.4f}"
-        rows.append((record["job"], overrides, score, ": ".join(filter(None, (record["run"], record["failure"])))))
-    return tabulate(rows, headers=["job", "settings", score_name, "run"], tablefmt="plain", disable_numparse=True)
 
 
 def _error_message(error: BaseException) -> str:

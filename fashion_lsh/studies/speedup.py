@@ -16,11 +16,11 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.datasets.shop_street.dataset import ShopStreet
 from fashion_lsh.evaluation.latency import single_thread
 from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split
-from fashion_lsh.index.codes import stored_code_bytes
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.models.encoding import Model
 from fashion_lsh.runs.environment import environment
 from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.search.storage import storage_bytes
 from fashion_lsh.studies import speedup_page
 from fashion_lsh.studies.category_frequencies import SOURCE, category_ratios
 from fashion_lsh.studies.large_galleries import (
@@ -145,17 +145,11 @@ def _measure_size(
     measured = time_methods(other_model, gallery, other_queries, rerank_k, RANDOM_LIST_METHODS, "times")
     rows += [shared_columns | {"inverted lists": SOURCE, "indexed by": "frequency"} | row for row in measured]
     embedding_dim = garments.encoded.embeddings.shape[1]
-    rows = [row | storage_bytes(str(row["distance"]), model.bits or 0, embedding_dim) for row in rows]
+    policies = {name: SearchPolicy(name) for name in ("euclidean", "hamming", "rerank")}
+    rows = [row | storage_bytes(policies[str(row["distance"])], model.bits, embedding_dim) for row in rows]
     with atomic_write(cache_file) as temporary:
         temporary.write_text(json.dumps(rows, indent=1))
     return rows
-
-
-def storage_bytes(distance: str, bits: int, embedding_dim: int) -> Row:
-    """Bytes per garment: code, row id in the inverted list, and embedding (float32 if searched, float16 to re-rank)."""
-    code = 0 if distance == "euclidean" else stored_code_bytes(bits)
-    embedding = {"euclidean": 4, "hamming": 0, "rerank": 2}[distance] * embedding_dim
-    return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}
 
 
 def _read_cache(file: Path) -> list[Row]:

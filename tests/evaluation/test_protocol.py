@@ -84,7 +84,9 @@ def expected_columns(policy: SearchPolicy, relevance_names: set[str], subsets: s
     scores |= {(name, f"macro_{metric}", k) for name, metric, k in scores if metric in MACRO_METRICS}
     scores |= {("item", f"{metric}_{subset}", k) for metric, k in QUERY_METRICS for subset in subsets}
     columns = {Column(metric=metric, k=k, relevance=name, **search) for name, metric, k in scores}
-    columns |= {Column(metric=name, **search) for name in ("latency_ms", "latency_ms_p95", "lists_probed")}
+    columns |= {
+        Column(metric=name, **search) for name in ("latency_ms", "latency_ms_p95", "lists_probed", "garment_bytes")
+    }
     coverage = [(metric, name) for metric in ("coverage", "one_list_coverage") for name in relevance_names]
     columns |= {Column(metric=metric, relevance=name, **search) for metric, name in coverage}
     classifier = (("accuracy", 0), ("accuracy", 5), ("macro_accuracy", 0), ("macro_f1", 0))

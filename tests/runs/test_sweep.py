@@ -270,7 +270,11 @@ def test_repeated_sweep_runs_only_failed_jobs(shapes: Path, tmp_path: Path, monk
     finished_line, invalid_line, failed_line, _ = summary_lines(first)
     [finished] = runs.glob("autumn/*/metrics.json")
     score = json.loads(finished.read_text())["search/category/map@100"]
-    assert finished_line == f"0 backbone.weights=null classifier.label_smoothing=0.1 {score:.4f} {finished.parent}"
+    started = f"0 backbone.weights=null classifier.label_smoothing=0.1 {score:.4f} "
+    metrics = json.loads(finished.read_text())
+    shown = f"{metrics['search/item/recall@10']:.4f} {metrics['search/garment_bytes']:.0f} "
+    shown += f"{metrics['search/latency_ms']:.2f}"
+    assert finished_line == f"{started}{shown} {finished.parent}"
     assert "failed ValueError: classifier.label_smoothing=2.0: Input should be less than" in invalid_line
     assert re.search(rf"failed {runs}/autumn/\w{{8}}: \w+: .*{weights.name}", failed_line)
     assert len(list(runs.glob("autumn/*/wandb/offline-run-*"))) == 2  # one wandb run per job that started training
@@ -279,7 +283,7 @@ def test_repeated_sweep_runs_only_failed_jobs(shapes: Path, tmp_path: Path, monk
     second = run_script("train.py", *command, swept, "classifier.label_smoothing=0.1")
     assert len(list(runs.glob("autumn/*/metrics.json"))) == 2
     assert len(list(finished.parent.glob("wandb/offline-run-*"))) == 1
-    assert f"{score:.4f} {finished.parent}" in summary_lines(second)[0]
+    assert f"{score:.4f} {shown} {finished.parent}" in summary_lines(second)[0]
     assert second.count("epoch 1/") == 1  # only the failed job is trained
     remaining = failed_jobs(runs / "autumn")
     assert len(remaining) == 2  # with label_smoothing=2.0; the repeated jobs have finished

@@ -5,14 +5,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fashion_lsh.data.datamodule import GarmentData
-from fashion_lsh.index.codes import stored_code_bytes
-from fashion_lsh.index.indexes import FloatIndex, HashIndex
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import speedup as module
@@ -120,18 +117,6 @@ def test_sizes_that_cannot_be_scored_are_rejected(
 ) -> None:
     with pytest.raises(ValueError, match=r"study\.sizes=\["):
         Speedup(sizes, composed, 5)(FakeModel(data.categories), data, SEARCH, tmp_path)
-
-
-@pytest.mark.parametrize(("bits", "length"), [(1, 3), (48, 256), (65, 7)])
-def test_storage_bytes_equal_the_bytes_of_the_indexes(bits: int, length: int) -> None:
-    codes, floats = HashIndex(bits, 2), FloatIndex(length, 2)
-    codes.add(np.zeros((5, -(-bits // 8)), np.uint8), np.zeros(5, np.int64), np.arange(5))
-    floats.add(np.zeros((5, length), np.float32), np.zeros(5, np.int64), np.arange(5))
-    for distance, index in (("hamming", codes), ("euclidean", floats)):
-        stored, size = module.storage_bytes(distance, bits, length), index.stats()
-        assert 5 * (stored["code bytes"] + stored["embedding bytes"]) == size.vector_bytes
-        assert 5 * stored["row bytes"] == size.row_bytes
-    assert module.storage_bytes("rerank", bits, length)["bytes"] == stored_code_bytes(bits) + 8 + 2 * length
 
 
 def test_data_sets_without_distractors_are_rejected(make_data: Any, tmp_path: Path) -> None:
