@@ -28,7 +28,8 @@ from fashion_lsh.metrics.retrieval import MAX_HITS, Relevance, score_embeddings,
 from fashion_lsh.models.encoding import Encoded
 from fashion_lsh.report.phrases import markdown_table
 from fashion_lsh.runs.run import Run
-from fashion_lsh.search.searcher import Searcher, asymmetric_queries
+from fashion_lsh.search.prefixes import asymmetric_queries
+from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.search.storage import storage_bytes
 
 ROW_BYTES = 8  # id of a row in an inverted list

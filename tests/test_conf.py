@@ -176,6 +176,14 @@ def test_stability_reuses_stages_of_hash_layer() -> None:
     assert run_key(one, "") != run_key(other, "")  # stability also evaluates corrupted images
 
 
+def test_methods_of_the_demo_share_a_classifier() -> None:
+    one, other = (
+        stage_keys(resolve_config(compose_config(f"experiment={name}")), "") for name in ("demo", "demo_items")
+    )
+    assert one["classifier"] == other["classifier"]
+    assert one["hash_head"] != other["hash_head"]
+
+
 def _script_name(experiment: str) -> str:
     """Script that runs an experiment, from the second line of the config file."""
     return (CONF / f"experiment/{experiment}.yaml").read_text().splitlines()[1].split()[2].removesuffix(".py")

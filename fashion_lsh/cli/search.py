@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fashion_lsh.search.searcher import Searcher
 
 SETTINGS = (  # of SearchPolicy
-    "nprobe", "min_probability", "coverage", "by", "exclude", "where", "unique_items", "max_distance",
+    "bits", "nprobe", "min_probability", "coverage", "by", "exclude", "where", "unique_items", "max_distance",
 )  # fmt: skip
 UNCERTAIN = 0.8  # below this probability of the predicted category, the runner-up is printed
 
@@ -163,6 +163,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="P",
         help="probe the most probable lists until their cumulative probability reaches P",
     )
+    parser.add_argument("--bits", type=positive_int, metavar="N", help="compare the first N bits of the codes only")
     parser.add_argument("--by", choices=("category", "group"), help="probe single categories, or groups of categories")
     parser.add_argument(
         "--exclude", action="append", metavar="CATEGORY", help="category whose list is never probed; may be repeated"

@@ -94,7 +94,7 @@ def evaluate(
     labels, items = catalogue.labels(searcher.model.categories), catalogue.column("item")
     policy = searcher.policy
     method: dict[str, Any] = {"method": policy.method, "scope": policy.scope}
-    bits: dict[str, Any] = {"bits": searcher.model.bits if policy.uses_codes and searcher.model.bits else 0}
+    bits: dict[str, Any] = {"bits": (policy.bits or searcher.model.bits or 0) if policy.uses_codes else 0}
     size = storage_bytes(policy, searcher.model.bits, encoded.embeddings.shape[1])["bytes"]
     outputs = _query_outputs(searcher, encoded, hits, milliseconds)
     table = query_table((policy.method, policy.scope), catalogue, scores, outputs)

@@ -11,8 +11,9 @@ from fashion_lsh.metrics.ranking import ALL, CUTOFFS, Scores, block_slices, conc
 from fashion_lsh.metrics.reranking import Candidates, find_candidates, score_candidates
 from fashion_lsh.metrics.retrieval import Relevance, score_codes, score_distances, score_hits
 from fashion_lsh.models.encoding import Encoded
+from fashion_lsh.search.prefixes import asymmetric_queries, prefix_queries
 from fashion_lsh.search.rerank import euclidean_to_rows
-from fashion_lsh.search.searcher import Searcher, asymmetric_queries
+from fashion_lsh.search.searcher import Searcher
 
 
 def relevance_by_column(
@@ -42,6 +43,7 @@ def score_search(searcher: Searcher, query: Encoded, relevance: Relevance, cutof
         cutoffs: cutoff ranks, ALL for all rows that the search reaches.
     """
     policy, codes = searcher.policy, searcher.gallery.codes
+    query = prefix_queries(query, policy.bits)
     lists = policy.select_lists(query.probabilities)
     find_probed = probed_rows(lists, searcher.gallery.lists)
     if policy.distance == "hamming" and query.codes is not None and codes is not None:

@@ -46,6 +46,21 @@ def unpack(codes: np.ndarray, bits: int) -> np.ndarray:
     return np.unpackbits(codes, axis=1, count=bits, bitorder="little")
 
 
+def code_prefix(codes: np.ndarray, bits: int) -> np.ndarray:
+    """First bits of packed codes.  codes (B, W) uint8 -> (B, ⌈bits/8⌉) uint8, padding bits 0.
+
+    Raises:
+        ValueError: the codes have fewer than `bits` bits, or `bits` is below 1.
+    """
+    if code_bytes(bits) > codes.shape[1]:
+        raise ValueError(f"{bits=}: the codes have at most {8 * codes.shape[1]} bits; pass at most as many")
+    prefix = codes[:, : code_bytes(bits)]
+    if bits % 8:
+        prefix = prefix.copy()
+        prefix[:, -1] &= (1 << bits % 8) - 1
+    return prefix
+
+
 def check_codes(codes: np.ndarray, bits: int) -> None:
     """Validate packed codes: (B, ⌈bits/8⌉) uint8, padding bits 0.
 

@@ -76,7 +76,8 @@ def describe_search(policy: SearchPolicy) -> str:
     fallback = (
         f"; in the whole gallery if the highest probability is below {threshold}" if policy.min_confidence else ""
     )
-    return f"{descriptions[policy.distance]}; {_describe_lists(policy)}{fallback}"
+    prefix = f", by the first {policy.bits} bits" if policy.bits else ""
+    return f"{descriptions[policy.distance]}{prefix}; {_describe_lists(policy)}{fallback}"
 
 
 def backbone_name(backbone: Mapping[str, Any]) -> str:

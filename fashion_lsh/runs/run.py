@@ -20,6 +20,7 @@ from fashion_lsh.runs.trust import is_signed
 from fashion_lsh.search import nearest_relevant
 from fashion_lsh.search.coverage import CoverageCalibration
 from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.search.policy_checks import log_untrained_prefix
 from fashion_lsh.search.searcher import Searcher
 
 if TYPE_CHECKING:  # reading a run must import neither Lightning nor torchvision
@@ -131,6 +132,8 @@ class Run(RunFolder):
     def calibrate(self, policy: SearchPolicy, fingerprint: str) -> SearchPolicy:
         """Return the policy with the calibration of the run if it has a coverage; otherwise return it unchanged.
 
+        A prefix of the codes that was not trained to be a code (`bits` of the policy) is noted in the log.
+
         Args:
             policy: search policy.
             fingerprint: fingerprint of the run's model.
@@ -138,6 +141,8 @@ class Run(RunFolder):
         Raises:
             ValueError: the run has no calibration, or one that cannot promise the coverage.
         """
+        hash_config = self.config["hash"] or {}
+        log_untrained_prefix(policy, hash_config.get("bits"), hash_config.get("prefixes"))
         if policy.coverage is None:
             return policy
         path = self.path / CALIBRATION_FILE

@@ -46,6 +46,7 @@ class SearchPolicy:
         list_threshold: lists with at least this probability are probed; None without `coverage` and `calibration`.
         reranker: a user's own class with the interface Reranker, which re-ranks the candidates of `rerank` instead of
             the Euclidean distance; None for the Euclidean distance.
+        bits: number of first bits of the codes to compare, as if the codes had this length; None for all.
         by: unit of `nprobe` and the thresholds: `category`: the list of one category; `group`: the lists of all
             categories of a group, whose probability is their sum.
         groups: group -> categories, for `by=group`; categories in none have the group of the built-in taxonomy.
@@ -67,6 +68,7 @@ class SearchPolicy:
     min_probability: Fraction | None = None
     reranker: Spec | None = None
     rerank_by: Literal["euclidean", "asymmetric"] = "euclidean"
+    bits: PositiveInt | None = None
     by: Literal["category", "group"] = "category"
     groups: dict[str, list[str]] | None = None
     exclude: list[str] | None = None
@@ -99,6 +101,7 @@ class SearchPolicy:
     def check_auto_distance(self) -> None:
         """Raise ValueError if `max_distance` is `auto`, but is not calibrated for the distance of the policy."""
         is_own = self.distance == "rerank" and (self.reranker is not None or self.rerank_by != "euclidean")
+        is_own |= self.distance == "hamming" and self.bits is not None
         if self.max_distance == "auto" and (self.distance not in AUTO_DISTANCES or is_own):
             raise ValueError(
                 f"search.max_distance=auto: not calibrated for search={self.method}; set a number, or use one of "
@@ -201,14 +204,15 @@ class SearchPolicy:
 
     @property
     def method(self) -> str:
-        """Distance and its parameter, for example `hamming`, `rerank 1000` or `weighted 0.3`."""
+        """Distance, its parameter and its bits, for example `rerank 1000`, `weighted 0.3` or `hamming 32 bits`."""
         parameter = {"rerank": self.rerank_k, "weighted": self.alpha}.get(self.distance)
         own = type(self.own_reranker).__name__ if self.own_reranker else None
         if isinstance(self.reranker, dict):
             arguments = [f"{name}={value}" for name, value in self.reranker.items() if name != "_target_"]
             own = " ".join([str(own), *arguments])
         own = "asymmetric" if (self.distance, self.rerank_by) == ("rerank", "asymmetric") else own
-        return " ".join(str(part) for part in (self.distance, parameter, own) if part is not None)
+        bits = None if self.bits is None else f"{self.bits} bits"
+        return " ".join(str(part) for part in (self.distance, parameter, own, bits) if part is not None)
 
     @property
     def scope(self) -> str:

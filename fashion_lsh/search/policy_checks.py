@@ -1,9 +1,13 @@
 """Check the settings of a search policy, alone and together."""
 
+import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fashion_lsh.search.policy import SearchPolicy
+
+log = logging.getLogger(__name__)
 
 
 def check_policy(policy: "SearchPolicy", bits: int | None, num_categories: int) -> None:
@@ -33,6 +37,32 @@ def check_policy(policy: "SearchPolicy", bits: int | None, num_categories: int) 
         raise ValueError(f"search.max_distance={policy.max_distance}: out of range; set 0 or more, auto or null")
     if bits is None and policy.distance != "euclidean":
         raise ValueError(f"search={policy.distance} needs codes, but hash=none has none; set search=euclidean")
+    if policy.bits is not None:
+        _check_bits(policy.bits, policy.distance, bits or 0)
+
+
+def _check_bits(prefix: int, distance: str, bits: int) -> None:
+    if distance == "euclidean":
+        raise ValueError(
+            f"search.bits={prefix} with search=euclidean: embeddings have no bits; set search=hamming, "
+            "search=asymmetric or search.bits=null"
+        )
+    if not 1 <= prefix <= bits:
+        raise ValueError(f"search.bits={prefix}: the codes have {bits} bits (hash.bits); set 1 to {bits}, or null")
+
+
+def log_untrained_prefix(policy: "SearchPolicy", bits: int | None, prefixes: Sequence[int] | None) -> None:
+    """Log a warning if a search compares a prefix of the codes that was not trained to be a code (`hash.prefixes`).
+
+    Args:
+        policy: search policy.
+        bits: code length, if known.
+        prefixes: lengths of trained prefixes.
+    """
+    if policy.bits is not None and policy.bits not in (bits, *(prefixes or ())):
+        trained = ", ".join(map(str, prefixes)) if prefixes else "none"
+        log.warning("search.bits=%d: not the length of a trained prefix (hash.prefixes: %s); a code of this length may "
+                    "have a higher recall", policy.bits, trained)  # fmt: skip
 
 
 def _check_coverage(policy: "SearchPolicy", coverage: float) -> None:

@@ -20,6 +20,7 @@ from fashion_lsh.models.encoding import Encoded, Model, encode, encode_crops
 from fashion_lsh.search.combined import search_combined
 from fashion_lsh.search.filters import FilteredHits, ResultFilters
 from fashion_lsh.search.policy import SearchPolicy
+from fashion_lsh.search.prefixes import asymmetric_queries, prefix_gallery, prefix_queries
 from fashion_lsh.search.rerank import rerank
 from fashion_lsh.search.result import SearchResult, query_result
 
@@ -32,7 +33,8 @@ class Searcher:
 
     Args:
         model: fitted model.
-        gallery: gallery with codes of this model, and embeddings if the policy needs them.
+        gallery: gallery with codes of this model, and embeddings if the policy needs them. With `bits` in the policy,
+            the attribute of this name has the cut codes; update a gallery without it.
         policy: policy that selects the lists to probe and the distance.
         detector: detector of the garments in a query image; None: a query without a box is the whole image.
         box_selector: thresholds of detections, selection of one of them, and fallback without a detection.
@@ -51,9 +53,11 @@ class Searcher:
         box_selector: BoxSelector = BoxSelector(),  # noqa: B008  frozen
     ) -> None:
         check_fingerprint("the gallery", gallery.fingerprint, model.fingerprint())
-        self.model, self.gallery, self._filters = model, gallery, ResultFilters()
-        self.detector, self.box_selector = detector, box_selector
-        self.policy = self._resolve(policy)
+        self.model, self.detector, self.box_selector = model, detector, box_selector
+        self._whole_gallery = self.gallery = gallery
+        self._filters = ResultFilters()
+        self._bits: int | None = None  # prefix of the codes in `gallery`; None: whole codes
+        self._set_policy(policy)
 
     def with_policy(self, policy: SearchPolicy) -> "Searcher":
         """Return a searcher of the same model and gallery with another policy.
@@ -62,7 +66,7 @@ class Searcher:
             ValueError: `policy` is incompatible with model or gallery.
         """
         searcher = copy(self)
-        searcher.policy = self._resolve(policy)
+        searcher._set_policy(policy)
         return searcher
 
     def search_encoded(self, queries: Encoded, k: int, where: str | None = None) -> Hits:
@@ -86,6 +90,7 @@ class Searcher:
         """Find the k nearest garments of Q queries in the probed lists, (Q, C) int64 padded with -1: (Q, k) hits."""
         if self.policy.distance == "euclidean":
             return self.gallery.to_catalogue_rows(self.gallery.float_index.search(queries.embeddings, probed_lists, k))
+        queries = prefix_queries(queries, self.policy.bits)
         codes, index = self._codes_and_index(queries)
         match self.policy.distance:
             case "hamming":
@@ -103,7 +108,7 @@ class Searcher:
 
         Returns (Q, S) hits, S at least k. A query with fewer than S candidates is padded with row -1.
         """
-        codes, index = self._codes_and_index(queries)
+        codes, index = self._codes_and_index(prefix_queries(queries, self.policy.bits))
         num_candidates = self.policy.num_candidates(self.num_probed_rows(probed_lists), k)
         most = max(k, min(int(num_candidates.max(initial=k)), len(index)))
         hits = index.search(codes, probed_lists, most)
@@ -117,7 +122,8 @@ class Searcher:
     def rerank(self, queries: Encoded, candidates: Hits, k: int) -> Hits:
         """Re-rank the candidates of Q queries by the distance or the re-ranker of the policy: (Q, k) hits."""
         if self.policy.rerank_by == "asymmetric":
-            hits = self.gallery.code_lists.rerank(asymmetric_queries(queries), candidates, k)
+            activations = asymmetric_queries(prefix_queries(queries, self.policy.bits))
+            hits = self.gallery.code_lists.rerank(activations, candidates, k)
             return self.gallery.to_catalogue_rows(hits)
         own_reranker = self.policy.own_reranker
         select = rerank if own_reranker is None else own_reranker.rerank
@@ -215,15 +221,18 @@ class Searcher:
         hits = self.search_filtered(query, k, where)
         return query_result(self.model.categories, query.probabilities[0], hits, self.gallery.catalogue, box)
 
-    def _resolve(self, policy: SearchPolicy) -> SearchPolicy:
-        """Check a policy, and resolve its names.  Raises ValueError."""
+    def _set_policy(self, policy: SearchPolicy) -> None:
+        """Check a policy, resolve its names, and cut the codes to its prefix.  Raises ValueError."""
         policy.check(self.model.bits, len(self.model.categories))
-        policy.check_embeddings(self.gallery.has_embeddings)
+        policy.check_embeddings(self._whole_gallery.has_embeddings)
         policy.check_calibrated()
         if policy.max_distance == "auto":
             raise ValueError("search.max_distance=auto is calibrated in a run; open it by Run(…).searcher(policy)")
+        if policy.bits != self._bits:
+            self.gallery, self._bits = prefix_gallery(self._whole_gallery, policy.bits), policy.bits
+            self._filters = ResultFilters()  # its subsets are those of one gallery
         self._filters.subset(self.gallery, policy.where)  # raises ValueError for an unknown column
-        return policy.bind(self.model.categories)
+        self.policy = policy.bind(self.model.categories)
 
     def _codes_and_index(self, queries: Encoded) -> tuple[np.ndarray, HashIndex]:
         if queries.codes is None or not isinstance(self.gallery.index, HashIndex):
@@ -231,17 +240,6 @@ class Searcher:
                 f"search={self.policy.distance} needs codes, but the gallery has none; set search=euclidean"
             )
         return queries.codes, self.gallery.index
-
-
-def asymmetric_queries(queries: Encoded) -> np.ndarray:
-    """Activations of the queries minus the threshold, (Q, bits) float32.
-
-    Raises:
-        ValueError: the queries were stored without activations.
-    """
-    if queries.activations is None:
-        raise ValueError("queries.activations=None: the asymmetric distance needs them; encode the images again")
-    return queries.activations
 
 
 def _read_image(image: QueryImage) -> np.ndarray:

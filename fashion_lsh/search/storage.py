@@ -12,6 +12,6 @@ def storage_bytes(policy: SearchPolicy, bits: int | None, embedding_dim: int) ->
         bits: code length; None without codes.
         embedding_dim: length of the embedding.
     """
-    code = stored_code_bytes(bits) if policy.uses_codes and bits else 0
+    code = stored_code_bytes(policy.bits or bits) if policy.uses_codes and bits else 0
     embedding = (2 if policy.uses_codes else 4) * embedding_dim if policy.uses_embeddings else 0
     return {"code bytes": code, "row bytes": 8, "embedding bytes": embedding, "bytes": code + 8 + embedding}

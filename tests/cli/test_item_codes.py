@@ -13,7 +13,8 @@ ITEM_CODES = ["hash=item_contrast", "hash.epochs=2", "hash.embedding_dim=16", "h
 
 
 def test_item_codes_are_trained_and_searched(shapes: Path, tmp_path: Path) -> None:
-    argv = [*SMALL, *ITEM_CODES, "search=asymmetric", "search.nprobe=2", "gallery.embeddings=false",
+    argv = [*SMALL, *ITEM_CODES, "hash.bits=16", "hash.prefixes=[8]", "search=asymmetric", "search.nprobe=2",
+            "gallery.embeddings=false",
             f"data.root={shapes}", f"runs={tmp_path}"]  # fmt: skip
     printed = run_script("train.py", *argv)
     assert "**asymmetric**" in printed
@@ -23,6 +24,12 @@ def test_item_codes_are_trained_and_searched(shapes: Path, tmp_path: Path) -> No
     image = min(path for path in shapes.parent.rglob("*") if path.suffix in (".jpg", ".png"))
     assert "distance" in run_script("search", run, image, "--k", 3)
     assert "**hamming**" in run_script("evaluate.py", f"run={run}", "search=hamming")
+    by_prefix = run_script("evaluate.py", f"run={run}", "search=hamming", "search.bits=8")
+    assert "**hamming 8 bits**" in by_prefix
+    assert "hash.prefixes" not in by_prefix
+    assert "distance" in run_script("search", run, image, "--bits", 8)
+    assert "hash.prefixes: 8" in run_script("search", run, image, "--bits", 12)
+    assert "search.bits=17: the codes have 16 bits" in run_script("search", run, image, "--bits", 17, status=1)
 
 
 def test_an_interrupted_hash_stage_reuses_the_features(shapes: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fashion_lsh.index.codes import check_codes, code_bytes, pack, unpack
+from fashion_lsh.index.codes import check_codes, code_bytes, code_prefix, pack, unpack
 from tests.index.factories import random_bits
 
 seeds = st.integers(0, 2**32 - 1)
@@ -61,3 +61,15 @@ def test_unpack_rejects_invalid_codes(packed: np.ndarray, message: str) -> None:
 def test_code_bytes_rejects_zero_bits() -> None:
     with pytest.raises(ValueError, match="bits=0"):
         code_bytes(0)
+
+
+@given(seeds, st.integers(0, 5), st.integers(1, 130), st.data())
+def test_a_prefix_contains_the_first_bits(seed: int, count: int, bits: int, data: st.DataObject) -> None:
+    expected, length = random_bits(seed, count, bits), data.draw(st.integers(1, bits))
+    prefix = code_prefix(pack(expected.astype(np.float32)), length)
+    assert np.array_equal(unpack(prefix, length), expected[:, :length])
+
+
+def test_a_prefix_is_not_longer_than_the_code() -> None:
+    with pytest.raises(ValueError, match=r"bits=17: .*16 bits"):
+        code_prefix(np.zeros((1, 2), np.uint8), 17)
