@@ -1,13 +1,16 @@
 """Train all stages, build the gallery, evaluate the queries, write the scores: fashion-lsh train backbone=resnet101."""
 
 import logging
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fashion_lsh.cli.components import Components, build_components, scored_policy
+from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.features import with_first_features
+from fashion_lsh.data.item_pairs import describe_unpaired_items
 from fashion_lsh.evaluation.calibration import calibrate
 from fashion_lsh.evaluation.protocol import encode_split
 from fashion_lsh.evaluation.run_evaluation import evaluate_run
@@ -70,6 +73,15 @@ def main(cfg: DictConfig) -> float | None:
     return objective(results, metric) if metric else results.value(SEARCH, "map", 100, relevance="category")
 
 
+def log_unpaired_items(stage: Any, data: GarmentData) -> None:
+    """Log the number of items without a pair of training images if the hash stage compares images of one item."""
+    if not (getattr(stage, "needs_item_pairs", False) or getattr(stage, "model", stage).needs_item_pairs):
+        return
+    rows, within_category = data.rows("train"), getattr(stage, "negatives", "category") == "category"
+    if note := describe_unpaired_items(data.items[rows], data.labels[rows], data.has_images, within_category):
+        log.info("%s: %s", stage.name, note)
+
+
 def train(run: TrainingRun, components: Components, processes: Processes) -> None:
     """Train the stages, build the gallery, evaluate the queries, write and publish the results."""
     data, detector = components.data, None
@@ -80,6 +92,7 @@ def train(run: TrainingRun, components: Components, processes: Processes) -> Non
     model = run.fit(components.classifier, with_first_features(data, components.classifier.model.backbone.feature_dim))
     if components.hash_head:
         stage = components.hash_head.start_from(model)
+        log_unpaired_items(stage, data)
         cached = run.with_hash_features(stage, data)
         fitted = run.fit(stage, cached)
         # the stage of another run may have been copied, whose classifier differs, for example in rounding

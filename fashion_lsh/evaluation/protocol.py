@@ -1,6 +1,7 @@
 """Evaluation protocol: encode a split, search, and score the hits."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from fashion_lsh.models.encoding import Encoded, Model
 from fashion_lsh.search.searcher import Searcher
 from fashion_lsh.search.storage import storage_bytes
 from fashion_lsh.training.processes import Processes
+
+log = logging.getLogger(__name__)
 
 MAX_NAMED_HITS = 10  # maximum number of hits per query in queries.parquet
 
@@ -90,6 +93,8 @@ def evaluate(
     catalogue, encoded = query.catalogue, query.encoded
     hits, milliseconds = time_search(searcher, encoded)
     relevance = relevance_by_column(catalogue, searcher.gallery.catalogue, not_indexed)
+    if "item" not in relevance and (catalogue.column("item") != "").any():
+        log.info("Queries and gallery share no item: no scores by item (split=disjoint: items have images in both)")
     scores = {name: score_search(searcher, encoded, each, cutoffs) for name, each in relevance.items()}
     labels, items = catalogue.labels(searcher.model.categories), catalogue.column("item")
     policy = searcher.policy

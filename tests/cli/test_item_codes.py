@@ -1,10 +1,14 @@
 """Train, search and evaluate runs with codes of items, on features of the trained classifier."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from fashion_lsh import Run
+from fashion_lsh import GarmentData, Run
+from fashion_lsh.cli.train import log_unpaired_items
 from fashion_lsh.models.item_codes import ItemCodeModel
 from tests.cli.factories import SMALL, run_script
 
@@ -42,3 +46,18 @@ def test_an_interrupted_hash_stage_reuses_the_features(shapes: Path, tmp_path: P
     printed = run_script("train.py", *argv)
     assert "Reading the features" in printed
     assert not (run / "features").exists()
+
+
+@pytest.mark.parametrize("needs_pairs", [True, False])
+def test_items_with_one_training_image_are_counted_in_the_log(
+    needs_pairs: bool, make_data: Callable[..., GarmentData], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    data, stage = make_data(), SimpleNamespace(name="hash_head", needs_item_pairs=needs_pairs)
+    stage.model = stage
+    log_unpaired_items(stage, data)
+    assert not caplog.text  # each item of the shapes has two images
+    data.__dict__["items"] = np.arange(len(data.catalogue))  # a cached property
+    log_unpaired_items(stage, data)
+    count = len(data.rows("train"))
+    assert (f"hash_head: {count} of {count} items" in caplog.text) == needs_pairs

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -166,3 +167,14 @@ def test_a_model_without_a_hash_layer_has_no_codes_in_the_query_table() -> None:
     results, table, *_ = evaluate(make_searcher(gallery, "euclidean", 1, bits=None), query)
     assert table["code"].to_pylist() == [None] * 6
     assert {row.bits for row in results} == {0}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_queries_that_share_no_item_with_the_gallery_are_noted(shared: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    query, gallery = random_split(0, 9), random_split(1, 30)
+    if not shared:
+        items = [f"other {item}" if item else "" for item in gallery.catalogue.column("item")]
+        gallery = replace(gallery, catalogue=gallery.catalogue.with_columns(item=items))
+    evaluate(make_searcher(gallery, "hamming", 1), query)
+    assert ("share no item" in caplog.text) != shared
