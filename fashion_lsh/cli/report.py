@@ -33,18 +33,32 @@ CLAIMS = "claims.md.j2"  # template file in the folder of all experiments
 def main(argv: Sequence[str] | None = None) -> int:
     """Write a page per folder, and one that compares two runs.
 
-    Errors are printed; the other pages are written. The comparison is skipped if a run has no report.
+    Errors are printed; the other pages are written. Nothing is written if a folder is missing or repeated. The
+    comparison is skipped if a run has no report.
 
     Returns:
         1 if a page could not be written, else 0.
     """
     args = build_parser().parse_args(argv)
+    if error := _folders_error(args.folders):
+        sys.stderr.write(f"fashion-lsh report: {error}\n")
+        return 1
     pages = [partial(_write_page, folder, args.base, args.columns, args.trust) for folder in args.folders]
     has_failed = sum(map(_failed, pages)) > 0
     if not has_failed and len(args.folders) == 2 and all(map(_is_run, args.folders)):
         first, second = args.folders
         has_failed = _failed(partial(_write_comparison, first, second, args.trust))
     return int(has_failed)
+
+
+def _folders_error(folders: Sequence[Path]) -> str:
+    """Describe missing and repeated folders; "" if there are none."""
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if missing:
+        return f"{', '.join(missing)}: no such folder; pass runs, folders of runs or experiments"
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        return f"{' '.join(map(str, folders))}: a folder is repeated; pass each folder once"
+    return ""
 
 
 def _failed(write: Callable[[], Path]) -> bool:

@@ -34,7 +34,6 @@ from fashion_lsh.cli.encode import list_images
 
 if TYPE_CHECKING:
     from fashion_lsh.runs.run import Run
-    from fashion_lsh.search.policy import SearchPolicy
     from fashion_lsh.search.result import SearchResult
     from fashion_lsh.search.searcher import Searcher
 
@@ -69,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             records += found
             results_by_image.append((path, result))
             if not args.json:
-                print(_format_result(query, result, found, searcher.policy))
+                print(_format_result(query, result, found, searcher))
     if args.json:
         print(json.dumps(records, indent=1))
     if args.out:
@@ -212,16 +211,17 @@ def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:
     return run.searcher(replace(run.policy, **{**reset, **changes}))
 
 
-def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], policy: SearchPolicy) -> str:
+def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, Any]], searcher: Searcher) -> str:
     from tabulate import tabulate
 
     from fashion_lsh.metrics.results import ONE_LIST
 
+    policy = searcher.policy
     names = ["rank", "id", "category", "path", "distance", *(["folded"] if policy.unique_items else [])]
     headers = ["", "garment", "category", "image", "distance", "folded"]
     cells = [[hit[name] for name in names] for hit in hits]
     table = tabulate(cells, headers[: len(names)], floatfmt=".3f")
-    if note := _filter_note(result, policy):
+    if note := _filter_note(result, searcher):
         table = f"{table}\n{note}" if hits else note
     if not result.runner_up:  # the model has one category only
         return f"{query}\n{table}\n"
@@ -232,13 +232,16 @@ def _format_result(query: str, result: SearchResult, hits: Sequence[dict[str, An
     return f"{query}: {category}\n{table}\n"
 
 
-def _filter_note(result: SearchResult, policy: SearchPolicy) -> str:
+def _filter_note(result: SearchResult, searcher: Searcher) -> str:
     """Describe the filters that left fewer hits; "" if none did."""
-    note = ""
+    from fashion_lsh.search.row_filter import matching_rows
+
+    policy, note = searcher.policy, ""
     if result.dropped:
         note = f"Hits farther than {policy.max_distance:.4g} (search.max_distance), not shown: {result.dropped}"
         note += "" if result.hits else "; nothing like it in the probed lists"
     elif policy.where is not None and not result.hits:
-        note = "No garment in the probed lists passes --where"
-        note += "" if policy.nprobe == "all" else "; --nprobe all searches all lists"
+        passes = len(matching_rows(policy.where, searcher.gallery.catalogue.table)) > 0
+        note = f"No garment in the {'probed lists' if passes else 'gallery'} passes --where"
+        note += "; --nprobe all searches all lists" if passes and policy.nprobe != "all" else ""
     return note

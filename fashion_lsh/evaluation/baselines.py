@@ -38,6 +38,7 @@ def baseline_results(
     train_embeddings: np.ndarray,
     bits: int | None,
     cutoffs: Sequence[int] = CUTOFFS,
+    within_category: bool = False,
 ) -> tuple[list[Result], pa.Table]:
     """Mean scores of all baselines, in the whole gallery and in the list of the predicted category; code statistics.
 
@@ -49,11 +50,12 @@ def baseline_results(
         train_embeddings: (n, D) embeddings of training images, for fitting codes.
         bits: code length; None without a hash layer.
         cutoffs: cutoff ranks.
+        within_category: see `describe_collapse`.
 
     Returns:
         Results, and the query table of all baselines (see `query_table`).
     """
-    results = [] if bits is None else code_results(gallery, bits)
+    results = [] if bits is None else code_results(gallery, bits, within_category)
     pairs = {} if bits is None else code_pairs(query.encoded, gallery.encoded, train_embeddings, bits)
     relevance_by_name = relevance_by_column(query.catalogue, gallery.catalogue, gallery.not_indexed)
     if "code" in pairs:
@@ -151,14 +153,17 @@ def quantized_pairs(
     return {"rabitq": (query_vectors, QuantizedVectors("rabitq", *vectors)), **pairs}
 
 
-def code_results(gallery: EncodedSplit, bits: int) -> list[Result]:
-    """Statistics of the gallery codes (see CodeStatistics); warn if the codes of a hash layer have collapsed."""
+def code_results(gallery: EncodedSplit, bits: int, within_category: bool = False) -> list[Result]:
+    """Statistics of the gallery codes (see CodeStatistics); warn if trained codes have collapsed.
+
+    `within_category`: see `describe_collapse`.
+    """
     encoded = gallery.encoded
     if encoded.codes is None:
         return []
     statistics = code_statistics(encoded.codes, bits)
-    warning = describe_collapse(statistics, bits, gallery.catalogue.column("category"))
-    if warning and gallery.quantisation_error is not None:  # codes of a trained hash layer
+    warning = describe_collapse(statistics, bits, gallery.catalogue.column("category"), within_category)
+    if warning and gallery.quantisation_error is not None:  # trained codes
         log.warning("%s", warning)
     values = statistics._asdict()
     if gallery.quantisation_error is not None:

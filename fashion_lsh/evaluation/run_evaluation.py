@@ -22,6 +22,7 @@ from fashion_lsh.index.hits import Hits
 from fashion_lsh.metrics.ranking import CUTOFFS
 from fashion_lsh.metrics.results import CropMode, Result, ResultTable
 from fashion_lsh.models.crop_model import CropModel
+from fashion_lsh.models.item_codes import ItemCodeModel, ItemLDA
 from fashion_lsh.search.searcher import Searcher
 
 TRAIN_SAMPLES = 2_048  # number of training images to which the codes of baselines are fitted
@@ -74,7 +75,8 @@ def evaluate_run(
     """
     search = evaluate(searcher, query, gallery.not_indexed, cutoffs)
     train_embeddings = encode_sample(model, data, TRAIN_SAMPLES)
-    baselines, baseline_queries = baseline_results(query, gallery, train_embeddings, model.bits, cutoffs)
+    is_item_code = isinstance(model, ItemCodeModel | ItemLDA)
+    baselines, baseline_queries = baseline_results(query, gallery, train_embeddings, model.bits, cutoffs, is_item_code)
     results = [*search.results, *baselines, *_fit_results(model)]
     results.append(time_end_to_end(searcher, data, detector if data.crop == "detected" else None))
     if not data.has_images:

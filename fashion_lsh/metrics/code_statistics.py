@@ -71,7 +71,9 @@ def quantisation_error(activations: Tensor, threshold: float) -> float:
     return float((1 - cosine).mean().clamp(min=0))
 
 
-def describe_collapse(statistics: CodeStatistics, bits: int, categories: np.ndarray) -> str:
+def describe_collapse(
+    statistics: CodeStatistics, bits: int, categories: np.ndarray, within_category: bool = False
+) -> str:
     """Describe the collapse of codes; return an empty string if the codes have not collapsed.
 
     Codes have collapsed if several garments have a single code, or if the codes have fewer distinct values, or less
@@ -83,6 +85,7 @@ def describe_collapse(statistics: CodeStatistics, bits: int, categories: np.ndar
         bits: code length.
         categories: (N,) labelled category of each garment of the gallery. Predicted categories would hide a collapse
             of codes and classifier together.
+        within_category: whether the codes are trained to distinguish garments of one category, not categories.
     """
     _, counts = np.unique(categories, return_counts=True)
     ratios = counts / counts.sum()
@@ -100,7 +103,8 @@ def describe_collapse(statistics: CodeStatistics, bits: int, categories: np.ndar
             f"the {bits} code bits ({statistics.constant_bits} constant) have a total entropy of {code_entropy:.2f} "
             f"bits, less than the {category_entropy:.2f} bits of the categories"
         )
-    hint = "try another loss (hash=csq, hash.bihalf=true), more bits (hash.bits) or a lower learning rate (optim.lr)"
+    loss = "another loss (hash.item_loss)" if within_category else "another loss (hash=csq, hash.bihalf=true)"
+    hint = f"try {loss}, more bits (hash.bits) or a lower learning rate (optim.lr)"
     return f"the gallery codes have collapsed: {'; '.join(problems)}; {hint}" if problems else ""
 
 

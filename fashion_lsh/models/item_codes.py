@@ -95,12 +95,13 @@ def _check_projection(projection: nn.Module, feature_dim: int, bits: int) -> Non
     """Compute the outputs of two feature vectors once, so that a wrong class is refused before training.
 
     Raises:
-        ComponentError: the outputs have another shape or cannot be computed, or there are no weights to train.
+        ComponentError: the outputs have another shape, are not finite or cannot be computed, or there are no weights
+            to train.
     """
     name = f"hash.projection: {type(projection).__name__}"
     try:
         with torch.no_grad():
-            outputs = projection.eval()(torch.zeros(2, feature_dim))
+            outputs = projection.eval()(torch.linspace(0.1, 1, 2 * feature_dim).reshape(2, feature_dim))
     except Exception as error:  # a user's class may raise any exception
         raise ComponentError(
             f"{name} raised {type(error).__name__}: {error}; it must map features (B, {feature_dim}) to (B, {bits}); "
@@ -110,6 +111,8 @@ def _check_projection(projection: nn.Module, feature_dim: int, bits: int) -> Non
     if not isinstance(outputs, Tensor) or outputs.shape != (2, bits):
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ComponentError(f"{name} computes {shape} for two images; it must compute (2, {bits})")
+    if not outputs.isfinite().all():
+        raise ComponentError(f"{name} computes NaN or inf for finite features; it must compute finite numbers")
     if not any(each.requires_grad for each in projection.parameters()):
         raise ComponentError(f"{name} has no weights to train; use a network with parameters, or hash=item_lda")
 

@@ -103,8 +103,11 @@ def describe_code(hash_config: Mapping[str, Any] | None) -> str:
 
 
 def _item_loss(hash_config: Mapping[str, Any] | None) -> str:
-    """Name of the loss between items; `items` is the contrastive loss; an empty string without such a loss."""
-    if not hash_config or not hash_config.get("item_weight"):
+    """Name of the loss between items; `items` is the contrastive loss; an empty string without such a loss.
+
+    The contrastive loss of `item_contrast`, which has no `item_weight`, is not named.
+    """
+    if not hash_config or not hash_config.get("item_weight", hash_config.get("item_loss")):
         return ""
     return str((hash_config.get("item_loss") or {}).get("name", "items"))
 
@@ -115,7 +118,8 @@ def describe_hash_layer(hash_config: Mapping[str, Any] | None) -> str:
         return "no hash layer"
     length = f"{hash_config['bits']} bits" if "bits" in hash_config else "1 bit per category"
     loss = _item_loss(hash_config)
-    items = f", {loss} with weight {hash_config['item_weight']:g}" if loss else ""
+    weight = f" with weight {hash_config['item_weight']:g}" if "item_weight" in hash_config else ""
+    items = f", {loss}{weight}" if loss else ""
     return f"{length} ({hash_method(hash_config)}{items})"
 
 

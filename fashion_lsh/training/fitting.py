@@ -143,8 +143,10 @@ def fit(
         options = trainer_options | {"accelerator": accelerator}
         options["precision"] = precision or default_precision(accelerator)
         job = TrainingJob(module, data, folder, callbacks, patience, options, strategy == DDP_UNUSED)
+        if resumes := job.last.exists():
+            log.info("%s: resumed from %s", stage.name, job.last)
         try:
-            fit_metrics = _train(replace(job, resumes=job.last.exists()), loggers, lr_grid, devices, num_nodes)
+            fit_metrics = _train(replace(job, resumes=resumes), loggers, lr_grid, devices, num_nodes)
         except MisconfigurationException as error:
             raise ValueError(f"trainer{f'.monitor={monitor}' if monitor else ''}: {error}") from error
     model.to(device)  # Lightning moves the network to the CPU after training

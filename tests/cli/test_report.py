@@ -56,12 +56,27 @@ def test_report_continues_after_damaged_runs(
 ) -> None:
     damaged, good = make_run(key="damaged").path, make_run(key="good").path
     (damaged / "results.parquet").write_text("{")
+    (tmp_path / "none").mkdir()
     assert main([str(tmp_path / "none"), str(damaged), str(good)]) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [str(good / "report" / "index.html")]
     missing_error, damaged_error = printed.err.splitlines()
     assert f"{tmp_path / 'none'}: not a run folder" in missing_error
     assert f"{damaged / 'results.parquet'} is damaged" in damaged_error
+
+
+@pytest.mark.parametrize(
+    ("other", "named"), [("first", "repeated"), ("link", "repeated"), ("missing", "missing: no such")]
+)
+def test_missing_and_repeated_folders_are_one_error_before_any_page(
+    other: str, named: str, make_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(key="first").path
+    run.with_name("link").symlink_to(run)
+    assert main([str(run), str(run.with_name(other))]) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, len(printed.err.splitlines()), named in printed.err) == ("", 1, True)
+    assert not (run / "report").exists()
 
 
 def test_report_without_arguments_shows_usage(capsys: pytest.CaptureFixture[str]) -> None:

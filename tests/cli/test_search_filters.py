@@ -50,8 +50,18 @@ def test_columns_of_added_images_can_be_filtered(
         "09.png",
     ]
     status, out, _ = run_search(capsys, run.path, query, "--where", "price < 0")
-    assert (status, "passes --where" in out) == (0, True)
+    assert (status, "gallery passes --where" in out, "--nprobe all" in out) == (0, True, False)
     assert f"0 of {total} garments" in caplog.text
+
+
+def test_a_filter_that_only_other_lists_pass_names_the_option(
+    run: Run, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = images / "00.png"
+    probed = {hit["id"] for hit in json.loads(run_search(capsys, run.path, query, "--k", "200", "--json")[1])}
+    [other, *_] = sorted(set(open_gallery(run).catalogue.column("id")) - probed)
+    out = run_search(capsys, run.path, query, "--where", f"id = '{other}'")[1]
+    assert ("probed lists passes --where" in out, "--nprobe all" in out) == (True, True)
 
 
 def test_column_of_another_type_is_rejected_before_encoding(

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from fashion_lsh.data.catalogue import Catalogue
-from fashion_lsh.evaluation.baselines import CodePair, baseline_methods, baseline_results, code_pairs, quantized_pairs
+from fashion_lsh.evaluation.baselines import (
+    CodePair,
+    baseline_methods,
+    baseline_results,
+    code_pairs,
+    code_results,
+    quantized_pairs,
+)
 from fashion_lsh.evaluation.protocol import EncodedSplit
 from fashion_lsh.evaluation.scoring import relevance_by_column
 from fashion_lsh.index.hits import Hits
@@ -144,6 +151,10 @@ def test_collapsed_codes_are_logged_as_a_warning(caplog: pytest.LogCaptureFixtur
     assert len(caplog.records) == 1
     for fragment in ("all 150 garments", "6 code bits (6 constant)", "hash=csq"):
         assert fragment in caplog.text
+    caplog.clear()
+    code_results(replace(gallery, encoded=collapsed), BITS, within_category=True)
+    assert "all 150 garments" in caplog.text
+    assert "hash=csq" not in caplog.text
 
 
 def expected_random_scores(relevant: int, rows: int) -> list[float]:

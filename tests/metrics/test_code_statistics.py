@@ -160,3 +160,6 @@ def test_collapse_is_described_with_values_and_a_hint(change: dict[str, float], 
     description = describe_collapse(GOOD_STATISTICS._replace(**change), 12, np.arange(30))
     assert re.search(expected, description)
     assert all(hint in description for hint in ("hash=csq", "hash.bihalf=true", "hash.bits", "optim.lr"))
+    of_items = describe_collapse(GOOD_STATISTICS._replace(**change), 12, np.arange(30), within_category=True)
+    assert all(hint in of_items for hint in ("hash.item_loss", "hash.bits"))
+    assert "csq" not in of_items

@@ -190,6 +190,9 @@ def test_hash_methods_have_short_names() -> None:
     targets = ("training.item_contrast.ItemContrast", "models.item_codes.ItemLDA")  # names of the config groups
     assert [describe_code({"_target_": f"fashion_lsh.{target}"}) for target in targets] == ["item_contrast", "item_lda"]
     assert "ArcFaceLoss with weight 1" in describe_hash_layer({**library_loss, "bits": 48})
+    item_codes = {"_target_": f"fashion_lsh.{targets[0]}", "bits": 48, "item_loss": {"name": "SupConLoss"}}
+    assert describe_code(item_codes) == "item_contrast, SupConLoss"
+    assert "(item_contrast, SupConLoss)" in describe_hash_layer(item_codes)
 
 
 def test_percentages_have_a_space_and_no_negative_zero() -> None:

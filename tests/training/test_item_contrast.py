@@ -12,7 +12,7 @@ import torch
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.features import Features
 from fashion_lsh.models.checkpoints import load_model
-from fashion_lsh.models.item_codes import ItemCodeModel, ItemLDA
+from fashion_lsh.models.item_codes import ItemCodeModel, ItemLDA, LinearProjection
 from fashion_lsh.models.losses.item_contrast import supervised_contrastive_loss
 from fashion_lsh.training.classifier import Classifier
 from fashion_lsh.training.item_contrast import ItemContrast
@@ -21,6 +21,13 @@ from tests.training.factories import fit_on_cpu, make_module, states_are_equal
 
 pytestmark = [pytest.mark.train, pytest.mark.usefixtures("tiny_backbones")]
 MakeData = Callable[..., GarmentData]
+
+
+class NotANumber(LinearProjection):
+    """Projection whose outputs are NaN."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return super().forward(features) * torch.nan
 
 
 def make_head(**changes: Any) -> ItemContrast:
@@ -152,6 +159,7 @@ def test_without_items_in_val_the_last_epoch_is_kept(make_data: MakeData) -> Non
     ({"projection": "torch.nn.Identity", "bits": 32}, r"hash\.projection: Identity has no weights"),
     ({"projection": {"_target_": "torch.nn.Linear", "in_features": 3, "out_features": 16}},
      r"hash\.projection: Linear raised RuntimeError.*\(B, 32\)"),
+    ({"projection": f"{__name__}.NotANumber"}, r"hash\.projection: NotANumber computes NaN"),
     ({"prefixes": [4, 4]}, r"hash\.prefixes=\[4, 4\].*different"),
     ({"embedding": "item_lda"}, r"hash\.embedding=item_lda.*embedding_dim"),
 ])  # fmt: skip

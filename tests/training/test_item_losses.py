@@ -41,18 +41,26 @@ def without_items(data: GarmentData) -> GarmentData:
     ("ContrastiveLoss", {"memory": 40, "miner": "MultiSimilarityMiner"}),
 ])  # fmt: skip
 def test_resumed_training_equals_uninterrupted_training(
-    name: str, settings: dict[str, Any], stop: Callable[..., None], make_data: MakeData, tmp_path: Path
+    name: str,
+    settings: dict[str, Any],
+    stop: Callable[..., None],
+    make_data: MakeData,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO")
     whole = make_head(name, **settings)
     uninterrupted = fit_on_cpu(whole, make_data(), tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
         stop(1, patch)
         with pytest.raises(RuntimeError, match="interrupted"):
             fit_on_cpu(make_head(name, **settings), make_data(), tmp_path / "stopped")
+    assert "resumed" not in caplog.text
     other = make_head(name, **settings)
     resumed = fit_on_cpu(other, make_data(), tmp_path / "stopped")
     assert states_are_equal(resumed.state_dict(), uninterrupted.state_dict())
     assert states_are_equal(other.metric_loss.state_dict(), whole.metric_loss.state_dict())
+    assert "hash_head: resumed from" in caplog.text
 
 
 @pytest.mark.parametrize("labels", ["item", "category"])
