@@ -13,7 +13,7 @@ ARGS ?=  # extra arguments, for example: make test ARGS="-m slow", make lock ARG
 
 demo: .venv/.stamp
 	@echo "demo: train one classifier, then the codes of two methods on it: the thesis's, and codes of items"
-	@$(BIN)/fashion-lsh train -m experiment=demo,demo_items $(ARGS)
+	@$(BIN)/fashion-lsh train -m experiment=demo,demo_items data.samples_per_epoch=7200 $(ARGS)
 
 demo-detect: .venv/.stamp
 	@echo "demo-detect: train a detector, then run the demo with detected garments"
