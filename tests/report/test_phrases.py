@@ -181,6 +181,11 @@ def test_a_hash_layer_is_described(hash_config: dict[str, Any] | None, named: li
     assert all(text in description for text in named)
 
 
+def test_a_search_description_names_the_prefix_of_the_codes() -> None:
+    assert "first 32 bits" in describe_search(SearchPolicy("hamming", bits=32))
+    assert "bits" not in describe_search(SearchPolicy("hamming"))
+
+
 def test_hash_methods_have_short_names() -> None:
     library_loss = {"loss": "softmax", "item_weight": 1.0, "item_loss": {"name": "ArcFaceLoss"}}
     layers = [None, {"loss": "softmax", "bihalf": True}, {"loss": "csq", "item_weight": 0.5}, library_loss,

@@ -197,6 +197,20 @@ def test_jobs_of_a_training_sweep_are_recorded(tmp_path: Path, caplog: pytest.Lo
     assert "Sweep of 1 jobs" in caplog.text  # the summary is printed nevertheless
 
 
+def test_the_folder_of_runs_that_an_experiment_names_is_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    callback = SweepSummary()
+    callback.on_multirun_start(config(tmp_path / ".sweeps" / "main", 0))
+    for number in range(2):
+        job = job_return({"run": f"{tmp_path}/demo/{number}"}, JobStatus.COMPLETED, 0.5)
+        callback.on_job_end(config(tmp_path, number, f"x={number}"), job)
+    training = OmegaConf.merge(config(tmp_path, 0), {"runs": str(tmp_path), "name": "main"})
+    callback.on_multirun_end(training)  # type: ignore[arg-type]
+    assert f"fashion-lsh report {tmp_path}/demo\n" in caplog.text
+
+
 def test_finished_single_run_removes_the_failure_of_its_job(tmp_path: Path) -> None:
     """The record of a sweep with another name, and of jobs with other settings, is not changed."""
     cfg = {"runs": str(tmp_path), "name": "autumn", "x": "1"}
