@@ -4,15 +4,16 @@ from typing import Any
 
 _HASH_HEAD: dict[str, Any] = {
     "_target_": "fashion_lsh.training.hash_head.HashHead", "frozen": True, "epochs": 5, "lr_factor": 1.0,
-    "head_factor": 2.0,
+    "head_factor": 2.0, "embedding_dim": None,
 }  # fmt: skip
 _ITEM_CONTRAST: dict[str, Any] = {
-    "_target_": "fashion_lsh.training.item_contrast.ItemContrast", "lr_factor": 2.0, "embedding": "item_lda",
-    "embedding_dim": 64,
+    "_target_": "fashion_lsh.training.item_contrast.ItemContrast", "lr_factor": 2.0, "embedding": "pca",
+    "embedding_dim": None,
 }  # fmt: skip
 _ITEM_LDA: dict[str, Any] = {
-    "_target_": "fashion_lsh.models.item_codes.ItemLDA", "embedding": "item_lda", "embedding_dim": 64,
+    "_target_": "fashion_lsh.models.item_codes.ItemLDA", "embedding": "pca", "embedding_dim": None,
 }  # fmt: skip
+ITEM_LDA_EMBEDDING = _ITEM_LDA | {"levels": True, "embedding": "item_lda", "embedding_dim": 64}
 
 
 def _baseline(name: str, **arguments: Any) -> dict[str, Any]:
@@ -40,3 +41,4 @@ METHODS: dict[str, dict[str, Any]] = {
     "item_contrast, nested": _ITEM_CONTRAST | {"levels": True, "prefixes": "shorter"},
     "MultiSimilarityLoss": _ITEM_CONTRAST | {"levels": True, "item_loss": {"name": "MultiSimilarityLoss"}},
 }
+MAIN = ("lsh", "pca", "itq", "softmax", "softmax, items", "item_lda", "item_contrast", "item_contrast, nested")

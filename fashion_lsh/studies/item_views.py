@@ -1,5 +1,6 @@
 """Queries and gallery of `experiment=item_codes` as features: items of the data, or two views of each image."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.descriptors import DESCRIPTORS
 
 VIEWS = (1_000_001, 1_000_002)  # epochs of the augmentation of the two views of an image, which training does not use
+NUM_TRAIN = 2048  # number of training images to which quantisers are fitted
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,22 @@ class ItemSearch:
 
     Attributes:
         query, gallery: encoded images.
+        train: (n, feature_dim) float32 features of evenly spaced training images, at most NUM_TRAIN.
         are_views: whether the items are two augmented views of one image.
     """
 
     query: EncodedRows
     gallery: EncodedRows
+    train: Tensor
     are_views: bool
+
+    def digest(self) -> str:
+        """Hash of features and labels, 64 hex digits."""
+        parts = [part for each in (self.query, self.gallery) for part in (each.features, each.items, each.categories)]
+        digest = hashlib.sha256()
+        for part in (*parts, self.train):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
     def relevance(self) -> dict[str, Relevance]:
         """Relevance by `item` and by `category`."""
@@ -67,8 +79,11 @@ def encode_item_search(model: CropModel, data: GarmentData) -> ItemSearch:
         ValueError: the data have neither shared items nor images.
     """
     rows = {split: data.rows(split) for split in ("query", "gallery")}
+    evenly_spaced = data.rows("train")[:: -(-len(data.rows("train")) // NUM_TRAIN)]
+    train = _encode(model, data, evenly_spaced).features
     if np.isin(data.items[rows["query"]], data.items[rows["gallery"]]).any():
-        return ItemSearch(_encode(model, data, rows["query"]), _encode(model, data, rows["gallery"]), are_views=False)
+        query, gallery = (_encode(model, data, rows[split]) for split in ("query", "gallery"))
+        return ItemSearch(query, gallery, train, are_views=False)
     if not data.has_images:
         raise ValueError("experiment=item_codes: the queries share no item with the gallery, and vectors have no views")
     query, view = (_encode(model, data, rows["query"], epoch) for epoch in VIEWS)
@@ -79,7 +94,7 @@ def encode_item_search(model: CropModel, data: GarmentData) -> ItemSearch:
         np.concatenate([view.categories, others.categories]),
         {name: np.concatenate([view.descriptors[name], others.descriptors[name]]) for name in DESCRIPTORS},
     )
-    return ItemSearch(query, gallery, are_views=True)
+    return ItemSearch(query, gallery, train, are_views=True)
 
 
 @torch.inference_mode()
