@@ -14,7 +14,8 @@ SMALLEST = ["data=shop_street", "data.sources=null", "data.image_size=64", "data
 SHORTEST = {"experiment=speedup": ["study.sizes=[1600]", "study.composed=1600", "study.num_queries=5"],
             "experiment=distances": ["study.gallery_size=300", "study.num_queries=5"],
             "experiment=item_codes": ["study.bits=[8]", "study.seeds=[0]", "study.views=1",
-                                      "study.methods=[lsh,item_contrast]"],
+                                      "study.methods=[lsh,item_contrast]", "study.further_methods=[]"],
+            "experiment=item_search": [],
             "experiment=coverage": ["study.draws=2", "study.num_queries=5"]}  # fmt: skip
 
 

@@ -29,7 +29,7 @@ METRICS = (("recall", 1), ("recall", 10), ("map", ALL))
 SEPARATOR = "/"  # between the parts of the name of an array in a file
 
 Score = Callable[[Relevance, Callable[[slice], np.ndarray] | None, Sequence[int]], Scores]
-QueryScores = dict[tuple[str, str, str, int], np.ndarray]  # relevance, scope, metric, k -> (Q,)
+QueryScores = dict[tuple[str, str, str, int], np.ndarray]  # relevance, scope, metric, k -> (Q,) float32
 
 
 class Search(NamedTuple):
@@ -78,7 +78,7 @@ def code_searches(model: CodeModel, search: ItemSearch, lengths: Sequence[int]) 
             name: Search(size, scope_scores(score, search, predicted, lists, by_category=name == "hamming"))
             for name, (size, score) in methods.items()
         }
-        accuracy = (predicted == search.query.categories).astype(float)
+        accuracy = (predicted == search.query.categories).astype(np.float32)
         found[bits]["hamming"].scores["category", ONE_LIST, "accuracy", 1] = accuracy
     return found
 
@@ -114,7 +114,7 @@ def scope_scores(
         for name, relevance in search.relevance().items():
             if name == "item" or by_category:
                 values = score(relevance, find_probed, (1, 10, ALL))
-                found |= {(name, scope, metric, k): values[metric, k] for metric, k in METRICS}
+                found |= {(name, scope, metric, k): values[metric, k].astype(np.float32) for metric, k in METRICS}
     return found
 
 
@@ -166,7 +166,7 @@ def save_searches(path: Path, searches: Searches) -> None:
     """Write the scores of one fit to an .npz file."""
     arrays = {f"{name}{SEPARATOR}bytes": np.array(found.num_bytes) for name, found in searches.items()}
     for name, found in searches.items():
-        arrays |= {SEPARATOR.join(map(str, (name, *key))): values.astype(np.float32)
+        arrays |= {SEPARATOR.join(map(str, (name, *key))): values
                    for key, values in found.scores.items()}  # fmt: skip
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

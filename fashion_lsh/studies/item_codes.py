@@ -212,4 +212,5 @@ def code_rows(method: str, bits: int, scores: Sequence[Searches], items: np.ndar
 def _values(searches: Searches, row: Row) -> np.ndarray:
     """Scores of the queries (Q,) of the search, relevance, scope and metric of a row; 0 without relevant images."""
     k = 0 if row["k"] == "all" else row["k"]
-    return np.nan_to_num(searches[row["search"]].scores[row["relevance"], row["scope"], row["metric"], k])
+    scores = searches[row["search"]].scores[row["relevance"], row["scope"], row["metric"], k]
+    return np.nan_to_num(scores.astype(float))

@@ -96,7 +96,7 @@ def test_only_commands_import_studies_and_only_in_functions(path: Path) -> None:
 def test_only_experiment_configs_refer_to_studies() -> None:
     files = [path.relative_to(CONFIG) for path in CONFIG.rglob("*.yaml") if STUDIES in path.read_text()]
     assert {path.parts[0] for path in files} == {"experiment"}
-    assert {path.stem for path in files} == {"coverage", "distances", "item_codes", "speedup"}
+    assert {path.stem for path in files} == {"coverage", "distances", "item_codes", "item_search", "speedup"}
 
 
 @pytest.mark.parametrize(
