@@ -111,7 +111,8 @@ class ItemCodes:
             data = cache_features(wide, data, folder.parent.parent / FEATURES_FOLDER, self.views)
         search = encode_item_search(wide, data)
         features = feature_classifier(classifier, wide.backbone.feature_dim)
-        item_lda = fit_code(features, data, ITEM_LDA_EMBEDDING, 8, 0, folder)
+        length = min(ITEM_LDA_EMBEDDING["embedding_dim"], wide.backbone.feature_dim // 2)
+        item_lda = fit_code(features, data, ITEM_LDA_EMBEDDING | {"embedding_dim": length}, 8, 0, folder)
         rows = [row for name, found in vector_searches(classifier, search, item_lda).items()
                 for row in code_rows(name, 0, [found], search.query.items)]  # fmt: skip
         rows += self._code_rows(self._scores(fits, features, data, search, folder), search.query.items)

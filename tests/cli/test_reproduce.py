@@ -18,7 +18,6 @@ from fashion_lsh.runs.result_file import ResultFile, write_results_file
 
 EXPERIMENTS = reproduce.ROOT / "conf" / "experiment"
 WITHOUT_PAGE = {
-    "demo_items",
     "demo_detect",
     "own_images",
     "own_images_fine_tuned",

@@ -110,7 +110,7 @@ def test_an_interrupted_comparison_continues(
     assert compare([0, 1]) == first
     assert len(trained) == 1 + 2
     compare([0, 1, 2])
-    assert [settings for settings in trained if settings is not ITEM_LDA_EMBEDDING] == list(methods.values())
+    assert [settings for settings in trained if settings != ITEM_LDA_EMBEDDING] == list(methods.values())
     assert not list(tmp_path.glob(".fit-*"))
 
 
