@@ -1,13 +1,11 @@
-"""Near-duplicate detection: recall of planted copies, precision, and run time for 500,000 images.
+"""Near-duplicate detection: recall of planted copies, and precision.
 
     python -m benchmarks.duplicates FOLDER_OR_MANIFEST --count 2000 --seed 0
-    python -m benchmarks.duplicates --scale
 
 A manifest is a CSV or Parquet file with image paths relative to it, and optional `near_dup_group` and `split` columns.
 """
 
 import argparse
-import resource
 import time
 from collections.abc import Sequence
 from itertools import combinations
@@ -37,7 +35,6 @@ OUT = Path("runs/bench/duplicates")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 DISTANCES = (12, 16, 20, 24, 28, 32, 40)
 MAX_PAIRS_SHOWN = 24  # maximum number of unlabelled pairs on the sheet
-NUM_RANDOM, NUM_PLANTED = 500_000, 5_000  # number of random fingerprints and of planted near-duplicates of --scale
 
 
 class ImageList(NamedTuple):
@@ -71,19 +68,13 @@ class Samples(NamedTuple):
 
 
 def main() -> None:
-    """Evaluate planted copies, or time random fingerprints (--scale)."""
+    """Evaluate planted copies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="?", type=Path, help="image folder or manifest")
+    parser.add_argument("images", type=Path, help="image folder or manifest")
     parser.add_argument("--count", type=int, default=2000, help="number of images to copy (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
-    parser.add_argument("--scale", action="store_true", help=f"time {NUM_RANDOM:,} random fingerprints")
     arguments = parser.parse_args()
-    if arguments.scale:
-        time_random_fingerprints(arguments.seed)
-    elif arguments.images is None:
-        parser.error("images is missing; pass an image folder or a manifest, or --scale")
-    else:
-        evaluate(list_images(arguments.images), arguments.count, arguments.seed)
+    evaluate(list_images(arguments.images), arguments.count, arguments.seed)
 
 
 def evaluate(images: ImageList, count: int, seed: int) -> None:
@@ -238,33 +229,6 @@ def write_sheet(name: str, rows: Sequence[Sequence[Tile]]) -> None:
         with atomic_write(path) as temporary:
             draw_sheet(rows, [name], 160).save(temporary, "PNG")
         print(f"Written to {path}")
-
-
-def time_random_fingerprints(seed: int) -> None:
-    """Print time, memory and recall by distance for NUM_RANDOM random fingerprints and NUM_PLANTED near-duplicates."""
-    rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 256, (NUM_RANDOM + NUM_PLANTED, 4, 32), dtype=np.uint8)
-    distances = rng.integers(0, 2 * MAX_DISTANCE + 1, NUM_PLANTED)
-    flips = np.arange(256) < distances[:, None]
-    planted_codes = codes[:NUM_PLANTED, 0] ^ np.packbits(rng.permuted(flips, axis=1), axis=1)
-    codes[NUM_RANDOM + np.arange(NUM_PLANTED), rng.integers(0, 4, NUM_PLANTED)] = planted_codes
-    memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    matched_pairs = near_duplicate_pairs(codes, 2 * MAX_DISTANCE)
-    elapsed = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    is_detected = np.isin(
-        np.arange(NUM_PLANTED) * len(codes) + NUM_RANDOM + np.arange(NUM_PLANTED),
-        matched_pairs[:, 0] * len(codes) + matched_pairs[:, 1],
-    )
-    print(f"{len(codes):,} fingerprints of 4 codes: {elapsed:.1f} s, peak memory {peak / 2**20:.2f} GiB "
-          f"({memory_before / 2**20:.2f} GiB before); "
-          f"{len(matched_pairs) - is_detected.sum()} pairs not planted")  # fmt: skip
-    steps = [
-        (low, low + 3, is_detected[(distances >= low) & (distances < low + 4)].mean())
-        for low in range(0, 2 * MAX_DISTANCE, 4)
-    ]
-    print(tabulate(steps, ["distance from", "to", "recall"], floatfmt=".4f"))
 
 
 if __name__ == "__main__":

@@ -107,8 +107,7 @@ class OptunaSweeper(Sweeper):
         for name in ("n_trials", "max_batch_size"):
             if (value := getattr(self, name)) < 1:
                 raise SearchError(f"hydra.sweeper.{name}={value}: set 1 or more")
-        metric = OmegaConf.select(self.config, "sweep.metric")
-        if not metric:
+        if not (metric := OmegaConf.select(self.config, "sweep.metric")):
             raise SearchError(f"sweep.metric=null: set the score on val to optimise, {EXAMPLES}")
         try:
             check_objective(metric)
@@ -170,9 +169,8 @@ class OptunaSweeper(Sweeper):
         while num_missing > 0:
             # one seed per proposal: otherwise a resumed search would repeat its first proposals
             num_proposed = sum(QUEUED not in trial.system_attrs for trial in study.get_trials(deepcopy=False))
-            study.sampler = optuna.samplers.TPESampler(
-                seed=self.seed + num_proposed, constant_liar=self.max_batch_size > 1
-            )
+            is_parallel = self.max_batch_size > 1
+            study.sampler = optuna.samplers.TPESampler(seed=self.seed + num_proposed, constant_liar=is_parallel)
             trials = [study.ask(space) for _ in range(min(self.max_batch_size, num_missing))]
             self._run(study, trials, fixed)
             num_missing -= len(trials)
@@ -205,8 +203,7 @@ def _distribution(override: Override) -> "BaseDistribution":
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    sweep = override.value()
-    if isinstance(sweep, RangeSweep):
+    if isinstance(sweep := override.value(), RangeSweep):
         values = sweep.range()
         if not isinstance(values, range) or values.step < 1 or not values:
             raise SearchError(f"{override.input_line}: not a range of increasing integers; use interval or a list")
