@@ -3,19 +3,20 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fashion_lsh.cli.advice_config import TrainSettings
 from fashion_lsh.cli.doctor import WEIGHTS
 from fashion_lsh.cli.hydra_app import compose_train, conf_folder, resolve_values
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import BoxSelector
-from fashion_lsh.evaluation.advice_fits import FeatureClassifier, cache_sample, fit_classifier
+from fashion_lsh.evaluation.advice_fits import cache_sample, feature_length
 from fashion_lsh.evaluation.advice_sample import RelevanceName, Sample, draw_sample
 from fashion_lsh.io.targets import instantiate
 from fashion_lsh.models.backbones.torchvision_backbone import torchvision_names
 from fashion_lsh.models.checkpoints import load_model, read_hyper_parameters
 from fashion_lsh.runs.run import Run
+from fashion_lsh.training.feature_fits import FeatureClassifier, feature_classifier, fit_classifier
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ class Encoder(NamedTuple):
 
     Attributes:
         name: name of the backbone.
-        classifier: trained classifier and features.
+        classifier: trained classifier of the features.
+        data: sampled data with features.
         sample: sample of the data.
         settings: settings with which `train` trains it.
         gallery_size: number of rows in the gallery of the data.
@@ -35,6 +37,7 @@ class Encoder(NamedTuple):
 
     name: str
     classifier: FeatureClassifier
+    data: GarmentData
     sample: Sample
     settings: TrainSettings
     gallery_size: int
@@ -81,9 +84,10 @@ def open_run(
                    "image_size": model.image_size, "margin": model.margin}  # fmt: skip
         sample = draw_sample(data, count, relevance)
         features = cache_sample(sample, options, model, cache)
-        name = str(config["backbone"]["name"])
-        classifier = FeatureClassifier(name, model, features, options, _trainer(config))
-        yield Encoder(name, classifier, sample, TrainSettings(config), len(data.rows("gallery")))
+        assert features.features is not None
+        classifier = feature_classifier(model, features.features.matrix.shape[1])
+        name, gallery_size = str(config["backbone"]["name"]), len(data.rows("gallery"))
+        yield Encoder(name, classifier, features, sample, TrainSettings(config), gallery_size)
 
 
 def open_images(
@@ -114,14 +118,9 @@ def open_images(
         options = {"backbone": config["classifier"]["backbone"], "categories": data.categories,
                    "image_size": data.image_size, "margin": data.margin}  # fmt: skip
         features = cache_sample(sample, options, weights, cache)
-        model = fit_classifier(config["classifier"], features, weights, config["trainer"])
-        classifier = FeatureClassifier(name, model, features, options, _trainer(config))
-        yield Encoder(name, classifier, sample, TrainSettings(config, EXPERIMENT), len(data.rows("gallery")))
-
-
-def _trainer(config: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `fit` for hash stages: one learning rate instead of a choice."""
-    return {**config["trainer"], "lr_grid": None}
+        classifier = fit_classifier(features, config["classifier"], feature_length(options), **config["trainer"])
+        gallery_size, settings = len(data.rows("gallery")), TrainSettings(config, EXPERIMENT)
+        yield Encoder(name, classifier, features, sample, settings, gallery_size)
 
 
 def backbone_overrides(name: str) -> list[str]:

@@ -111,21 +111,21 @@ def _measure_stage(
 ) -> Callable[[int], list[Candidate]]:
     """Function of a code length that fits the stage and measures its searches; no candidates if it has fewer bits."""
     from fashion_lsh.evaluation.advice_fits import measure_searches
+    from fashion_lsh.training.feature_fits import fit_code
 
-    settings = encoder.settings.hash_settings(stage)
+    settings, config = encoder.settings.hash_settings(stage), encoder.settings.config
+    trainer = config["trainer"] if is_full else {**config["trainer"], "lr_grid": None}
     if stage == "softmax" and not is_full:
         settings["epochs"] = min(settings["epochs"], MAX_EPOCHS)
 
     def measure(bits: int) -> list[Candidate]:
         try:
-            model = encoder.classifier.fit(settings, bits, encoder.settings.config["seed"])
+            model = fit_code(encoder.classifier, encoder.data, settings, bits, config["seed"], **trainer)
         except ValueError as error:
             log.warning("Skipped %s, %s, %d bits: %s", encoder.name, stage, bits, error)
             return []
         rows = num_rows or encoder.gallery_size
-        return measure_searches(
-            model, encoder.classifier.data, encoder.sample, budget.num_bytes, rows, (encoder.name, stage)
-        )
+        return measure_searches(model, encoder.data, encoder.sample, budget.num_bytes, rows, (encoder.name, stage))
 
     return measure
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 NUM_KEPT = 2  # number of methods whose other code lengths are tried
 
 Measure = Callable[[Any, int], "list[Candidate]"]  # method, code length -> measured searches
@@ -56,20 +54,30 @@ def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
 
     Of equal candidates the first is kept. Sorted by bytes, then score.
     """
-    values = np.array([(-each.score, each.num_bytes, each.milliseconds) for each in candidates]).reshape(-1, 3)
     front = []
-    for position, (candidate, value) in enumerate(zip(candidates, values, strict=True)):
-        is_as_good = (values <= value).all(axis=1)
-        is_better = is_as_good & (values < value).any(axis=1)
-        if not is_better.any() and not (is_as_good[:position]).any():
+    for position, candidate in enumerate(candidates):
+        is_dominated = any(_exceeds(other, candidate) for other in candidates)
+        is_repeated = any(_costs(other) == _costs(candidate) for other in candidates[:position])
+        if not is_dominated and not is_repeated:
             front.append(candidate)
     return sorted(front, key=lambda each: (each.num_bytes, each.score, each.milliseconds))
+
+
+def _costs(candidate: Candidate) -> tuple[float, float, float]:
+    """Negative score, bytes and time."""
+    return -candidate.score, candidate.num_bytes, candidate.milliseconds
+
+
+def _exceeds(one: Candidate, other: Candidate) -> bool:
+    """Return whether `one` is at least as good in all costs, and better in one."""
+    costs = _costs(one), _costs(other)
+    return costs[0] != costs[1] and all(left <= right for left, right in zip(*costs, strict=True))
 
 
 def choose(candidates: Iterable[Candidate], budget: Budget) -> Candidate | None:
     """Candidate with the highest score within the budget, then fewest bytes and shortest time; None if none."""
     admitted = [each for each in candidates if budget.admits(each)]
-    return min(admitted, key=lambda each: (-each.score, each.num_bytes, each.milliseconds), default=None)
+    return min(admitted, key=_costs, default=None)
 
 
 def nearest(candidates: Iterable[Candidate], budget: Budget) -> Candidate:

@@ -1,15 +1,11 @@
 """Fit codes on cached features, and measure their searches on val."""
 
 import logging
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.features import with_first_features
@@ -21,7 +17,6 @@ from fashion_lsh.evaluation.protocol import time_search
 from fashion_lsh.evaluation.scoring import score_search
 from fashion_lsh.gallery.gallery import Gallery
 from fashion_lsh.index.codes import stored_code_bytes
-from fashion_lsh.io.targets import instantiate
 from fashion_lsh.models.code_model import CodeModel
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import Encoded
@@ -29,8 +24,6 @@ from fashion_lsh.models.feature_cache import cache_features, cached_views
 from fashion_lsh.models.item_codes import ItemCodeModel
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
-from fashion_lsh.training.classifier import Classifier
-from fashion_lsh.training.fitting import fit
 
 log = logging.getLogger(__name__)
 
@@ -47,40 +40,6 @@ SEARCHES: tuple[dict[str, Any], ...] = (
 )
 NPROBES: tuple[int | str, ...] = (1, 2, 4, "all")
 NUM_TIMED = 40  # number of timed queries of each search
-
-
-@dataclass(frozen=True)
-class FeatureClassifier:
-    """Encoder whose classifier is trained, with the features of the sample.
-
-    Attributes:
-        name: name of the backbone.
-        model: trained classifier.
-        data: sampled data with features.
-        options: arguments of every hash stage of this encoder: backbone, categories, image_size and margin.
-        trainer: arguments of `fit`.
-    """
-
-    name: str
-    model: CropModel
-    data: GarmentData
-    options: Mapping[str, Any]
-    trainer: Mapping[str, Any]
-
-    def fit(self, settings: Mapping[str, Any], bits: int, seed: int) -> CodeModel:
-        """Train or fit a hash stage, given as `_target_` and arguments of a config `hash`.
-
-        Raises:
-            ValueError: the stage has at most one bit per feature or axis, and `bits` is above.
-        """
-        torch.manual_seed(seed)  # initial weights
-        stage: Any = instantiate({**settings, **self.options, "bits": bits}, nn.Module)
-        stage = stage.start_from(self.model)
-        network = getattr(stage, "model", stage)
-        data = with_first_features(self.data, network.backbone.feature_dim)
-        with tempfile.TemporaryDirectory() as folder:
-            trained: CodeModel = fit(stage, data, Path(folder), enable_progress_bar=False, **self.trainer)
-        return trained
 
 
 def cache_sample(
@@ -108,17 +67,9 @@ def cache_sample(
     return cache_features(wide, sample.data, folder, views)
 
 
-def fit_classifier(
-    settings: Mapping[str, Any], data: GarmentData, weights: str | None, trainer: Mapping[str, Any]
-) -> CropModel:
-    """Train a classifier on frozen features; `settings` are `_target_` and arguments of a config `classifier`."""
-    torch.manual_seed(settings["seed"])
-    stage: Any = instantiate(settings, Classifier, categories=data.categories)
-    stage.model.load_weights(weights)
-    features = with_first_features(data, stage.model.backbone.feature_dim)
-    with tempfile.TemporaryDirectory() as folder:
-        trained: CropModel = fit(stage, features, Path(folder), enable_progress_bar=False, **trainer)
-    return trained
+def feature_length(options: Mapping[str, Any]) -> int:
+    """Length of the features of a backbone without levels; options as for `cache_sample`."""
+    return ItemCodeModel(bits=8, **options).base_dim
 
 
 def stored_bytes(model: CodeModel, policy: SearchPolicy) -> int:

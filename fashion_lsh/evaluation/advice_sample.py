@@ -58,6 +58,8 @@ def draw_sample(data: GarmentData, count: int, relevance: RelevanceName | None =
     splits = np.full(len(data.catalogue), "", dtype=object)
     splits[train], splits[val] = "train", "val"
     sampled = data.replace(catalogue=data.catalogue.with_columns(split=splits.tolist()), calibration=0.0)
+    if data.samples_per_epoch:  # as many epochs over the sample as over the data
+        sampled.samples_per_epoch = max(1, data.samples_per_epoch * len(train) // len(data.rows("train")))
     sampled.__dict__.pop("_val_parts", None)  # computed from the splits before
     found: dict[str, int] = {}
     names: tuple[RelevanceName, ...] = ("item", "category") if relevance is None else (relevance,)
