@@ -39,7 +39,7 @@ class Sample:
 def draw_sample(data: GarmentData, count: int, relevance: RelevanceName | None = None) -> Sample:
     """Draw a sample of whole items from train and val, and divide val into queries and gallery.
 
-    No image of query, gallery (unless it is train) and calibration is in the sample.
+    No image of the splits query, gallery (unless it is train) and calibration is in the sample.
 
     Args:
         data: data with splits.
@@ -85,8 +85,8 @@ def divide_val(
     """Divide images of val into queries and gallery; images of train are further rows of the gallery.
 
     If val has both views, street images are the queries and shop images the gallery. Otherwise, by item, the queries
-    are the first image of each item, and images of the same file or group of copies as a query are left out; by
-    category, all images of val are queries, and those of train the gallery.
+    are the first image of each item, and other garments of the same image file are left out; by category, all images of
+    val are queries, and those of train the gallery.
 
     Args:
         catalogue: rows of the data.
@@ -102,11 +102,8 @@ def divide_val(
     if relevance == "category":
         return val, train
     query = val[np.sort(np.unique(factorize(catalogue.column("item"))[val], return_index=True)[1])]
-    others = np.setdiff1d(both, query)
-    for column in ("image", "group"):
-        copies = factorize(catalogue.column(column))
-        others = others[~np.isin(copies[others], copies[query])]
-    return query, others
+    others, images = np.setdiff1d(both, query), factorize(catalogue.column("image"))
+    return query, others[~np.isin(images[others], images[query])]
 
 
 def _whole_items(data: GarmentData, rows: np.ndarray, count: int) -> np.ndarray:
