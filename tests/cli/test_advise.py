@@ -29,7 +29,7 @@ def trained(out: Path, runs: Path, *overrides: str) -> Run:
 def check_trained(run: Run, out: Path) -> None:
     """Check that hash stage and search of a run are those of the file, and those that were measured."""
     file = yaml.safe_load((out / "experiment/advice.yaml").read_text())
-    config, [stage, search] = run.config, [list(each.values())[0] for each in file["defaults"][-2:]]
+    config, [stage, search] = run.config, [next(iter(each.values())) for each in file["defaults"][-2:]]
     assert (config["hash"]["bits"], config["search"]["distance"]) == (file["hash"]["bits"], search)
     assert config["search"]["nprobe"] == file["search"]["nprobe"]
     assert config["gallery"] == file["gallery"]
