@@ -16,7 +16,6 @@ from fashion_lsh.evaluation.batch_encoding import encode_all
 from fashion_lsh.evaluation.protocol import time_search
 from fashion_lsh.evaluation.scoring import score_search
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.index.codes import stored_code_bytes
 from fashion_lsh.models.code_model import CodeModel
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.models.encoding import Encoded
@@ -24,11 +23,11 @@ from fashion_lsh.models.feature_cache import cache_features, cached_views
 from fashion_lsh.models.item_codes import ItemCodeModel
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.search.storage import storage_bytes
 
 log = logging.getLogger(__name__)
 
 LENGTHS = (24, 32, 48, 64, 96, 128, 160, 192, 256)
-ID_BYTES = 8  # int64 row id
 K = 10
 METRICS = {"item": ("recall", K), "category": ("precision", K)}  # by relevance
 SEARCHES: tuple[dict[str, Any], ...] = (
@@ -72,11 +71,6 @@ def feature_length(options: Mapping[str, Any]) -> int:
     return ItemCodeModel(bits=8, **options).base_dim
 
 
-def stored_bytes(model: CodeModel, policy: SearchPolicy) -> int:
-    """Bytes per garment in a gallery for this search: padded code, id and, if it is used, the float16 embedding."""
-    return stored_code_bytes(model.bits) + ID_BYTES + 2 * model.embedding_length * policy.uses_embeddings
-
-
 def policies(num_categories: int) -> list[tuple[dict[str, Any], SearchPolicy]]:
     """Searches to compare: settings, and the policy with these settings."""
     nprobes = [nprobe for nprobe in NPROBES if nprobe == "all" or int(nprobe) < num_categories]
@@ -98,7 +92,7 @@ def measure_searches(
         names: names of backbone and hash stage.
     """
     found = policies(len(model.categories))
-    sizes = [stored_bytes(model, policy) for _, policy in found]
+    sizes = [storage_bytes(policy, model.bits, model.embedding_length)["bytes"] for _, policy in found]
     network: CropModel = model
     limit = max(max_bytes, min(sizes))
     data = with_first_features(data, model.backbone.feature_dim)
@@ -135,5 +129,10 @@ def lengths_within(max_bytes: float, is_full: bool) -> list[int]:
 
     Of lengths with equal stored bytes only the longest, unless `is_full`.
     """
-    fitting = [length for length in LENGTHS if stored_code_bytes(length) + ID_BYTES <= max_bytes] or [LENGTHS[0]]
-    return fitting if is_full else list({stored_code_bytes(length): length for length in fitting}.values())
+    fitting = [length for length in LENGTHS if _code_bytes(length) <= max_bytes] or [LENGTHS[0]]
+    return fitting if is_full else list({_code_bytes(length): length for length in fitting}.values())
+
+
+def _code_bytes(bits: int) -> int:
+    """Bytes of code and id."""
+    return storage_bytes(SearchPolicy("hamming"), bits, 0)["bytes"]
