@@ -95,9 +95,9 @@ def _backbone(feature_dim: int, level_dim: int) -> dict[str, Any]:
 
 def fit_code(
     classifier: FeatureClassifier, data: GarmentData, settings: Mapping[str, Any], bits: int, seed: int,
-    **trainer: Any,
+    folder: Path | None = None, **trainer: Any,
 ) -> CodeModel:  # fmt: skip
-    """Train a hash stage on cached features, in a temporary folder.
+    """Train a hash stage on cached features.
 
     Args:
         classifier: trained classifier, which the stage starts from.
@@ -105,6 +105,7 @@ def fit_code(
         settings: `_target_` and arguments of the stage, of which those in `classifier.options` are replaced.
         bits: code length.
         seed: seed of initial weights and order.
+        folder: folder for checkpoints, which are deleted; None: that of the system for temporary files.
         trainer: further arguments of `fit`.
 
     Raises:
@@ -115,6 +116,14 @@ def fit_code(
     stage = stage.start_from(classifier.model)
     network = getattr(stage, "model", stage)
     features = with_first_features(data, network.backbone.feature_dim).replace(seed=seed)
-    with tempfile.TemporaryDirectory() as folder:
-        trained: CodeModel = fit(stage, features, Path(folder), enable_progress_bar=False, **trainer)
+    options = {"accelerator": accelerator_name(classifier.model), **trainer}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fit-", dir=folder, ignore_cleanup_errors=True) as temporary:
+        trained: CodeModel = fit(stage, features, Path(temporary), enable_progress_bar=False, **options)
     return trained
+
+
+def accelerator_name(model: CropModel) -> str:
+    """Lightning's name of the device of a model."""
+    return {"cuda": "gpu"}.get(model.device.type, model.device.type)
