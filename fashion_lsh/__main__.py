@@ -17,6 +17,7 @@ COMMANDS = {
     "gallery": "build the gallery of a run, add images, remove garments, show its size, verify its files",
     "merge": "merge data sets into one catalogue of 30 categories",
     "check": "check which files of a data set are present",
+    "advise": "choose hash stage, code length and search within bytes and milliseconds",
     "review": "find labels and images of a run's data worth a second look, and write a file for corrections",
     "encode": "write codes and embeddings of images, or of a gallery, to a Parquet file",
     "report": "write the page of a run, of an experiment, or of all experiments",
@@ -25,7 +26,7 @@ COMMANDS = {
     "dashboard": "save a wandb workspace for the runs of a project",
 }
 HYDRA_COMMANDS = ("train", "evaluate")
-VERBOSE = ("gallery", "merge", "encode", "review")  # commands that log progress, since they may take minutes
+VERBOSE = ("gallery", "merge", "encode", "review", "advise")  # commands that log progress, since they may take minutes
 
 
 def main(argv: Sequence[str] | None = None) -> int:

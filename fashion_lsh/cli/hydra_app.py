@@ -1,14 +1,19 @@
 """Run `train` and `evaluate` with Hydra.  The config is composed before torch and Lightning are imported."""
 
+from __future__ import annotations
+
 import logging
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fashion_lsh.cli.command import EXIT_STATUS, PROGRAM
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 QUIET_LIBRARIES = ("pytorch_lightning", "faster_coco_eval", "faiss")  # only warnings of these are printed
 HELP = {
@@ -53,23 +58,45 @@ def conf_folder() -> Path:
     raise FileNotFoundError(f"{package / 'conf'}: no config files; install the package again")
 
 
+def compose_train(overrides: Sequence[str]) -> DictConfig:
+    """Compose the train config.
+
+    Raises:
+        ValueError: a setting is unknown.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    try:
+        with initialize_config_dir(str(conf_folder().resolve()), version_base="1.3"):
+            return compose("train", list(overrides))
+    except HydraException as error:
+        raise ValueError(str(error).partition("\n")[0]) from error
+
+
 def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
     """Compose and resolve the train config, as plain values.
 
     Raises:
         ValueError: a setting is unknown, or a value is missing.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
+    return resolve_values(compose_train(overrides))
+
+
+def resolve_values(cfg: DictConfig) -> dict[str, Any]:
+    """Resolve a composed config to plain values.
+
+    Raises:
+        ValueError: a value is missing.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     from fashion_lsh.runs.config import resolve_config
 
     try:
-        with initialize_config_dir(str(conf_folder().resolve()), version_base="1.3"):
-            config = OmegaConf.to_container(compose("train", list(overrides)), resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
+        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
         text, key = str(error).partition("\n")[0], getattr(error, "full_key", None)
         raise ValueError(f"{key}: {text}" if key else text) from error
     return resolve_config(cast(dict[str, Any], config))
@@ -86,12 +113,11 @@ def main(command: str, argv: Sequence[str]) -> int:
         sys.exit(0)
     import hydra
     from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-    from omegaconf import DictConfig
 
     def task(cfg: DictConfig) -> float | None:
-        _quiet_libraries()  # FAISS logs while it is imported
+        quiet_libraries()  # FAISS logs while it is imported
         module = import_module(f"fashion_lsh.cli.{command}")
-        _quiet_libraries()  # Lightning sets its own level while it is imported
+        quiet_libraries()  # Lightning sets its own level while it is imported
         value: float | None = module.main(cfg)
         return value
 
@@ -108,7 +134,8 @@ def main(command: str, argv: Sequence[str]) -> int:
     return 0
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
+    """Print only warnings of QUIET_LIBRARIES; to be called after they are imported, since they set their level."""
     for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -24,7 +24,6 @@ from fashion_lsh.runs.environment import environment
 from fashion_lsh.runs.training_run import FEATURES_FOLDER
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import item_codes_page
-from fashion_lsh.studies.item_code_fits import FeatureClassifier, accelerator_name, feature_classifier, fit_code
 from fashion_lsh.studies.item_code_methods import ITEM_LDA_EMBEDDING, MAIN, METHODS
 from fashion_lsh.studies.item_code_scores import (
     Searches,
@@ -35,6 +34,7 @@ from fashion_lsh.studies.item_code_scores import (
 )
 from fashion_lsh.studies.item_codes_page import BASELINE
 from fashion_lsh.studies.item_views import ItemSearch, encode_item_search
+from fashion_lsh.training.feature_fits import FeatureClassifier, accelerator_name, feature_classifier, fit_code
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,12 @@ from fashion_lsh.models.item_codes import ItemCodeModel
 from fashion_lsh.report.page_file import write_page
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.studies import item_codes
-from fashion_lsh.studies.item_code_fits import feature_classifier, fit_code
 from fashion_lsh.studies.item_code_methods import ITEM_LDA_EMBEDDING, MAIN
 from fashion_lsh.studies.item_code_methods import METHODS as ALL_METHODS
 from fashion_lsh.studies.item_code_scores import code_searches, outputs
 from fashion_lsh.studies.item_codes import SCORES_FOLDER, ItemCodes
 from fashion_lsh.studies.item_views import encode_item_search
+from fashion_lsh.training.feature_fits import feature_classifier, fit_code
 from fashion_lsh.training.fitting import fit
 from tests.studies.factories import read_results
 
