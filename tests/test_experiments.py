@@ -25,7 +25,7 @@ def reduced_arguments(line: str, folder: Path, images: Path | None) -> list[str]
     command = Path(script).stem
     if script not in TRAIN:
         return [command, f"run={folder}/runs/latest", f"page={folder}/page", words[-1], *SHORTEST[words[-1]]]
-    words = [word for word in expand_jobs(line)[0] if not word.startswith(("data.", "detector.level="))]
+    words = [word for word in expand_jobs(line)[0] if not word.startswith(("data.", "data=", "detector.level="))]
     settings = compose_config(words)
     words += [*SMALLEST, f"runs={folder}/runs", f"jobs={folder}/jobs"]
     words += ["data.source=folder", f"data.root={images}"] if images else []
