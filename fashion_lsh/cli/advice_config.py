@@ -1,6 +1,6 @@
 """Settings of a run or of own images as an experiment file, with another hash stage and search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,6 +77,14 @@ class TrainSettings:
             cfg = cast(DictConfig, OmegaConf.merge(cfg, found))
             changes = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.merge(changes, found)))
         return cfg, changes
+
+
+def own_targets(config: Any) -> Iterator[str]:
+    """Yield the classes that settings name as `_target_`."""
+    for name, value in config.items() if isinstance(config, Mapping) else ():
+        if name == "_target_":
+            yield str(value)
+        yield from own_targets(value)
 
 
 def _plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:

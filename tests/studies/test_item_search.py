@@ -72,7 +72,7 @@ def test_lists_and_distance_are_chosen_on_val(data: GarmentData, folder: Path) -
     assert found["val", method, nprobe]["recall@10"] == best
     assert found["query", "asymmetric", 1]["bytes"] == 4 + 8
     assert found["query", "asymmetric", 1]["bits"] == BITS
-    assert found["query", "euclidean", 1]["bytes"] == 8 + 2 * EMBEDDING_DIM
+    assert found["query", "euclidean", 1]["bytes"] == 8 + 4 * EMBEDDING_DIM
     text, figures = study.page(rows)
     assert figures[FIGURE].startswith(b"<?xml")
     assert "nan" not in text

@@ -46,6 +46,16 @@ def test_memory_is_shared_but_for_read_only_arrays() -> None:
     assert len(parts[0]) < 1000
 
 
+def test_a_part_of_a_tensor_is_sent_alone_and_conjugates_keep_their_values() -> None:
+    values = torch.arange(10_000.0).reshape(1000, 10)
+    part, conjugate = values[3], torch.complex(values[:2], values[:2]).conj()
+    parts = dump((part, conjugate))
+    assert sum(map(len, parts)) < 3000
+    received = load(parts)
+    assert torch.equal(received[0], part)
+    assert torch.equal(received[1], conjugate)
+
+
 def test_a_class_of_another_process_is_named() -> None:
     content, *views = dump(nn.Linear(2, 3))
     renamed = content.numpy().tobytes().replace(b"Linear", b"Linearr"[1:])

@@ -3,7 +3,7 @@
 import inspect
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import PositiveInt
@@ -76,9 +76,7 @@ class TorchvisionBackbone(Backbone):
 
     def library_weights(self, source: str) -> tuple[Path, Mapping[str, Tensor]]:
         """torchvision's default weights: IMAGENET1K_V2 for resnet50 and resnet101, for example.  See Backbone."""
-        from torchvision import models  # slow to import
-
-        return hub_weights(models.get_model_weights(self.name).DEFAULT.url)
+        return hub_weights(_default_url(self.name))
 
     def convert_state(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Interpolate the position embedding of a ViT to `image_size`."""
@@ -91,6 +89,17 @@ class TorchvisionBackbone(Backbone):
             network.image_size, network.patch_size, OrderedDict(state)
         )
         return converted
+
+
+def default_file(name: str) -> str:
+    """Name without suffix of the file with the default weights of a network, for example `resnet18-f37072fd`."""
+    return PurePosixPath(_default_url(name)).stem
+
+
+def _default_url(name: str) -> str:
+    from torchvision import models  # slow to import
+
+    return str(models.get_model_weights(name).DEFAULT.url)
 
 
 def torchvision_names() -> list[str]:
