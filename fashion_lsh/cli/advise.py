@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 STAGES = ("softmax", "lsh", "pca", "itq")
 ITEM_STAGES = ("item_lda", "item_contrast")  # distinguish the items of a category
 PILOT_BITS = 64  # code length at which all stages are compared
-MAX_EPOCHS = 10  # of a trained stage without --all
+MAX_EPOCHS = 10  # of the softmax layer without --all
 
 
 @report_errors("advise")
@@ -46,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from fashion_lsh.cli.hydra_app import quiet_libraries
     from fashion_lsh.evaluation.advice import Budget
 
+    if is_run(args.source) and args.backbone:
+        parser.error("--backbone: a run has an encoder; pass a folder of images, or omit the option")
     quiet_libraries()
     for name in ("fashion_lsh.training", "fashion_lsh.models.crop_model"):  # lines per epoch, warnings per fit
         logging.getLogger(name).setLevel(logging.ERROR)
-    if is_run(args.source) and args.backbone:
-        parser.error("--backbone: a run has an encoder; pass a folder of images, or omit the option")
     open_source = partial(open_run, trust=args.trust) if is_run(args.source) else partial(open_images, args.backbone)
     encoders = open_source(args.source, args.out / "features", args.sample, args.relevance)
     budget = Budget(args.bytes, args.ms)

@@ -75,6 +75,8 @@ def restore_logging() -> Iterator[None]:
     before = [(logger, logger.handlers[:], logger.level, logger.disabled, logger.propagate) for logger in loggers]
     logging.getLogger().handlers.clear()
     yield
+    for name in logging.root.manager.loggerDict.keys() - {logger.name for logger, *_ in before}:
+        logging.getLogger(name).setLevel(logging.NOTSET)
     for logger, handlers, level, disabled, propagate in before:
         logger.handlers[:], logger.disabled, logger.propagate = handlers, disabled, propagate
         logger.setLevel(level)
