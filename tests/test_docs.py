@@ -147,9 +147,12 @@ def reduce_training(words: list[str]) -> list[str]:
         return words
     keys = {word.partition("=")[0] for word in words}
     data_keys = keys & {"data.root", "experiment"}
+    first_jobs = [re.sub(r"=([^,\[{]+),.*", r"=\1", word) for word in words[2:] if "=" in word]
+    has_epochs = first_jobs == words[2:] and "epochs" in (compose_config(*first_jobs)["hash"] or {})
     return [
         *words,
         *(word for word in SMALLEST if word.partition("=")[0] not in keys),
+        *(["hash.epochs=1"] if has_epochs and "hash.epochs" not in keys else []),
         *([] if data_keys else SMALL_DATA),
     ]
 
