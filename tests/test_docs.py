@@ -146,14 +146,16 @@ def reduce_training(words: list[str]) -> list[str]:
     if words[:2] != ["fashion-lsh", "train"] or "--cfg" in words:
         return words
     keys = {word.partition("=")[0] for word in words}
-    data_keys = keys & {"data.root", "experiment"}
+    experiments = {word for word in words if word.startswith("experiment=")}
+    is_reduced = "data.root" not in keys and experiments <= {"experiment=demo"}
     first_jobs = [re.sub(r"=([^,\[{]+),.*", r"=\1", word) for word in words[2:] if "=" in word]
     has_epochs = first_jobs == words[2:] and "epochs" in (compose_config(*first_jobs)["hash"] or {})
     return [
         *words,
         *(word for word in SMALLEST if word.partition("=")[0] not in keys),
         *(["hash.epochs=1"] if has_epochs and "hash.epochs" not in keys else []),
-        *([] if data_keys else SMALL_DATA),
+        *(SMALL_DATA if is_reduced else []),
+        *(["backbone=resnet18"] if is_reduced and not experiments and "backbone" not in keys else []),
     ]
 
 
