@@ -109,7 +109,7 @@ def _measure(
 def _measure_stage(
     encoder: Encoder, stage: str, budget: Budget, num_rows: int | None, is_full: bool
 ) -> Callable[[int], list[Candidate]]:
-    """Function of a code length that fits the stage and measures its searches; no candidates if it has fewer bits."""
+    """Function of a code length that fits the stage and measures its searches; no candidates if it cannot be fitted."""
     from fashion_lsh.evaluation.advice_fits import measure_searches
     from fashion_lsh.training.feature_fits import fit_code
 
@@ -133,7 +133,11 @@ def _measure_stage(
 def _report(
     settings: dict[str, TrainSettings], sample: Sample, candidates: Sequence[Candidate], budget: Budget, out: Path
 ) -> int:
-    """Print the Pareto front, write the files, and return the exit status: 1 if no candidate is within the budget."""
+    """Print the Pareto front, write the files, and return the exit status.
+
+    Raises:
+        ValueError: there is no candidate, or none within the budget.
+    """
     from fashion_lsh.evaluation.advice import choose, nearest, pareto_front
     from fashion_lsh.evaluation.advice_fits import METRICS
     from fashion_lsh.io.files import atomic_write

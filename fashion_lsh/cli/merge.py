@@ -174,6 +174,23 @@ def build_parser() -> argparse.ArgumentParser:
         default=10,
         help="skip categories with fewer garments; images of one item or group count once (default %(default)s)",
     )
+    _add_duplicate_options(parser)
+    parser.add_argument(
+        "--keep-official-splits",
+        action="store_true",
+        help="keep the published splits of the sources, including leaks between them",
+    )
+    parser.add_argument(
+        "--crop",
+        action="store_true",
+        help="crop every garment into OUT/crops, so that the source images are no longer needed",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default %(default)s)")
+    return parser
+
+
+def _add_duplicate_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the search for near-duplicates."""
     parser.add_argument(
         "--max-distance",
         type=int,
@@ -188,15 +205,3 @@ def build_parser() -> argparse.ArgumentParser:
         const=None,
         help="do not search for near-duplicates, which may then be in different splits",
     )
-    parser.add_argument(
-        "--keep-official-splits",
-        action="store_true",
-        help="keep the published splits of the sources, including leaks between them",
-    )
-    parser.add_argument(
-        "--crop",
-        action="store_true",
-        help="crop every garment into OUT/crops, so that the source images are no longer needed",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default %(default)s)")
-    return parser

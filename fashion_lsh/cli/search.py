@@ -155,34 +155,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="run folder, for example runs/latest")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="query images")
     parser.add_argument("--k", type=positive_int, default=12, help="hits per query (default 12)")
-    parser.add_argument("--nprobe", type=count_or_all, help="inverted lists to probe: 1, 2, …, or all")
-    parser.add_argument(
-        "--min-probability",
-        type=float,
-        metavar="P",
-        help="probe the most probable lists until their cumulative probability reaches P",
-    )
-    parser.add_argument("--bits", type=positive_int, metavar="N", help="compare the first N bits of the codes only")
-    parser.add_argument("--by", choices=("category", "group"), help="probe single categories, or groups of categories")
-    parser.add_argument(
-        "--exclude", action="append", metavar="CATEGORY", help="category whose list is never probed; may be repeated"
-    )
-    parser.add_argument(
-        "--where", metavar="FILTER", help="filter on columns of the gallery: \"price < 50 and size = 'M'\""
-    )
-    parser.add_argument("--unique-items", action="store_true", default=None, help="one hit per item, the nearest")
-    parser.add_argument(
-        "--max-distance",
-        type=distance_or_auto,
-        metavar="D",
-        help="drop hits that are farther; auto: the limit that training calibrated on val",
-    )
-    parser.add_argument(
-        "--coverage",
-        type=float,
-        metavar="P",
-        help="probe as many lists as a promised ratio P of covered queries needs (runs with split.calibration)",
-    )
+    _add_policy_options(parser)
     parser.add_argument(
         "--box",
         type=finite_float,
@@ -198,6 +171,30 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the hits as JSON")
     add_trust(parser)
     return parser
+
+
+def _add_policy_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that replace values of the run's search policy."""
+    parser.add_argument("--nprobe", type=count_or_all, help="inverted lists to probe: 1, 2, …, or all")
+    parser.add_argument("--min-probability", type=float, metavar="P",
+                        help="probe the most probable lists until their cumulative probability reaches P")  # fmt: skip
+    parser.add_argument("--bits", type=positive_int, metavar="N", help="compare the first N bits of the codes only")
+    parser.add_argument("--by", choices=("category", "group"), help="probe single categories, or groups of categories")
+    parser.add_argument(
+        "--exclude", action="append", metavar="CATEGORY", help="category whose list is never probed; may be repeated"
+    )
+    parser.add_argument(
+        "--where", metavar="FILTER", help="filter on columns of the gallery: \"price < 50 and size = 'M'\""
+    )
+    parser.add_argument("--unique-items", action="store_true", default=None, help="one hit per item, the nearest")
+    parser.add_argument("--max-distance", type=distance_or_auto, metavar="D",
+                        help="drop hits that are farther; auto: the limit that training calibrated on val")  # fmt: skip
+    parser.add_argument(
+        "--coverage",
+        type=float,
+        metavar="P",
+        help="probe as many lists as a promised ratio P of covered queries needs (runs with split.calibration)",
+    )
 
 
 def _open_searcher(run: Run, args: argparse.Namespace) -> Searcher:

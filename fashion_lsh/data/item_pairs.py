@@ -22,8 +22,8 @@ def describe_unpaired_items(
     divided = int(((images > 1) & (most == 1)).sum()) if within_category else 0
     parts = []
     if single:
-        outcome = "two augmented views of it are compared" if has_images else "left out"
-        parts.append(f"{single:,} of {len(images):,} items have one training image ({outcome})")
+        treatment = "two augmented views of it are compared" if has_images else "left out"
+        parts.append(f"{single:,} of {len(images):,} items have one training image ({treatment})")
     if divided:
         parts.append(f"{divided:,} of {len(images):,} items have no two training images in one category (left out)")
     return "; ".join(parts)

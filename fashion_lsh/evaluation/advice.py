@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-NUM_KEPT = 2  # number of methods whose other code lengths are tried
+NUM_REFINED = 2  # number of methods whose other code lengths are tried
 
 Measure = Callable[[Any, int], "list[Candidate]"]  # method, code length -> measured searches
 
@@ -92,7 +92,7 @@ def nearest(candidates: Iterable[Candidate], budget: Budget) -> Candidate:
 def search_methods(
     methods: Sequence[Hashable], lengths: Sequence[int], measure: Measure, budget: Budget, pilot: int, is_full: bool
 ) -> list[Candidate]:
-    """Measure methods at one code length, and the best NUM_KEPT of them at the other lengths.
+    """Measure methods at one code length, and the best NUM_REFINED of them at the other lengths.
 
     Args:
         methods: methods to compare.
@@ -111,7 +111,7 @@ def search_methods(
 
     ranked = sorted(methods, key=best_score, reverse=True)  # stable
     candidates = [each for method in methods for each in found[method]]
-    for method in methods if is_full else ranked[:NUM_KEPT]:
+    for method in methods if is_full else ranked[:NUM_REFINED]:
         for length in lengths:
             candidates += measure(method, length) if length != first else []
     return candidates

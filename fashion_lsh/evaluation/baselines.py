@@ -62,10 +62,7 @@ def baseline_results(
         results.append(_radius_precision(query, pairs["code"], relevance_by_name["category"], bits or 0))
     items, categories, tables = query.catalogue.column("item"), query.catalogue.column("category"), []
     quantized = quantized_pairs(query.encoded, gallery.encoded, train_embeddings, bits)
-    results += [
-        Result("code_bytes", vectors.vector_bytes, method=name, split="gallery", bits=(bits or 0) * (name == "rabitq"))
-        for name, (_, vectors) in quantized.items()
-    ]
+    results += _quantized_sizes(quantized, bits)
     methods = baseline_methods(query, gallery, pairs, quantized)
     predicted = query.encoded.predicted[:, None]
     for scope, find_probed in (
@@ -85,6 +82,14 @@ def baseline_results(
             results += mean_results(scores, items, categories, **fields)
             tables.append(query_table((method, scope), query.catalogue, scores))
     return results, pa.concat_tables(tables)
+
+
+def _quantized_sizes(quantized: dict[str, QuantizedPair], bits: int | None) -> list[Result]:
+    """Bytes of a quantised vector, by baseline."""
+    return [
+        Result("code_bytes", vectors.vector_bytes, method=name, split="gallery", bits=(bits or 0) * (name == "rabitq"))
+        for name, (_, vectors) in quantized.items()
+    ]
 
 
 def baseline_methods(
@@ -112,7 +117,7 @@ def baseline_methods(
         "float": partial(scoring.score_embeddings, query.encoded.embeddings, gallery.encoded.embeddings),
     }
     methods |= {name: partial(scoring.score_codes, *codes) for name, codes in pairs.items()}
-    methods |= {name: partial(_score_quantized, *vectors) for name, vectors in quantized.items()}
+    methods |= {name: partial(scoring.score_quantized, *vectors) for name, vectors in quantized.items()}
     return methods | {
         name: partial(scoring.score_embeddings, query.descriptors[name], gallery.descriptors[name])
         for name in sorted(query.descriptors)
@@ -182,19 +187,6 @@ def _score(
     scores = score(relevance, find_probed, tuple(dict.fromkeys([*cutoffs, *curve])))
     return {(metric, k): values for (metric, k), values in scores.items()
             if k in (*cutoffs, ALL) or metric in CURVE_METRICS}  # fmt: skip
-
-
-def _score_quantized(
-    queries: np.ndarray,
-    vectors: QuantizedVectors,
-    relevance: Relevance,
-    find_probed: Callable[[slice], np.ndarray] | None,
-    cutoffs: Sequence[int],
-) -> Scores:
-    def distances(block: slice) -> np.ndarray:
-        return vectors.squared_distances(queries[block])
-
-    return scoring.score_float_distances(distances, relevance, find_probed, cutoffs)
 
 
 def _radius_precision(query: EncodedSplit, codes: CodePair, relevance: Relevance, bits: int) -> Result:

@@ -100,7 +100,6 @@ def evaluate(
     policy = searcher.policy
     method: dict[str, Any] = {"method": policy.method, "scope": policy.scope}
     bits: dict[str, Any] = {"bits": (policy.bits or searcher.model.bits or 0) if policy.uses_codes else 0}
-    size = storage_bytes(policy, searcher.model.bits, encoded.embeddings.shape[1])["bytes"]
     outputs = _query_outputs(searcher, encoded, hits, milliseconds)
     table = query_table((policy.method, policy.scope), catalogue, scores, outputs)
     results = classification_results(encoded.probabilities, encoded.predicted, labels, items)
@@ -109,15 +108,21 @@ def evaluate(
         results += shared_garment_results(scores["item"], catalogue, searcher.gallery.catalogue, **method, **bits)
     lists = policy.select_lists(encoded.probabilities)
     results += coverage_results(lists, labels, items, relevance, searcher.gallery.lists, **method, **bits)
-    results += [
-        Result("latency_ms", float(np.median(milliseconds)), **method, **bits),
-        Result("latency_ms_p95", float(np.quantile(milliseconds, 0.95)), **method, **bits),
-        Result("garment_bytes", size, **method, **bits),
-        Result("garments", len(catalogue), method="data"),
-        Result("garments", len(searcher.gallery.catalogue), method="data", split="gallery"),
-    ]
+    results += _cost_results(searcher, query, milliseconds, **method, **bits)
     ids = "\n".join(searcher.gallery.catalogue.column("id"))
     return SearchEvaluation(results, table, hits, hashlib.sha256(ids.encode()).hexdigest()[:8])
+
+
+def _cost_results(searcher: Searcher, query: EncodedSplit, milliseconds: np.ndarray, **fields: Any) -> list[Result]:
+    """Times, (Q,) milliseconds, and bytes per garment of a search, and the numbers of queries and gallery garments."""
+    size = storage_bytes(searcher.policy, searcher.model.bits, query.encoded.embeddings.shape[1])["bytes"]
+    return [
+        Result("latency_ms", float(np.median(milliseconds)), **fields),
+        Result("latency_ms_p95", float(np.quantile(milliseconds, 0.95)), **fields),
+        Result("garment_bytes", size, **fields),
+        Result("garments", len(query.catalogue), method="data"),
+        Result("garments", len(searcher.gallery.catalogue), method="data", split="gallery"),
+    ]
 
 
 def encode_split(

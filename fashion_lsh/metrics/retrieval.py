@@ -7,6 +7,7 @@ import numpy as np
 
 from fashion_lsh.index.distances import hamming
 from fashion_lsh.index.hits import Hits
+from fashion_lsh.index.quantizers import QuantizedVectors
 from fashion_lsh.metrics.ranking import (
     CUTOFFS,
     RelevantRanks,
@@ -154,6 +155,22 @@ def score_embeddings(
         return np.asarray(norms - 2 * (queries[block] @ gallery.T))
 
     return score_float_distances(distances, relevance, find_probed, cutoffs)
+
+
+def score_quantized(
+    queries: np.ndarray,
+    gallery: QuantizedVectors,
+    relevance: Relevance,
+    find_probed: Callable[[slice], np.ndarray] | None,
+    cutoffs: Sequence[int] = CUTOFFS,
+) -> Scores:
+    """Scores of exact Euclidean search of quantised vectors.
+
+    queries: (Q, D) float32; find_probed, cutoffs and result as for `score_distances`.
+    """
+    return score_float_distances(
+        lambda block: gallery.squared_distances(queries[block]), relevance, find_probed, cutoffs
+    )
 
 
 def score_float_distances(

@@ -18,7 +18,7 @@ from fashion_lsh.index.quantizers import QuantizedVectors
 from fashion_lsh.io.files import atomic_write
 from fashion_lsh.metrics.ranking import ALL, Scores
 from fashion_lsh.metrics.results import ONE_LIST, WHOLE_GALLERY
-from fashion_lsh.metrics.retrieval import Relevance, score_codes, score_embeddings, score_float_distances
+from fashion_lsh.metrics.retrieval import Relevance, score_codes, score_embeddings, score_quantized
 from fashion_lsh.models.code_model import CodeModel
 from fashion_lsh.models.crop_model import CropModel
 from fashion_lsh.studies.item_views import ItemSearch
@@ -33,7 +33,7 @@ QueryScores = dict[tuple[str, str, str, int], np.ndarray]  # relevance, scope, m
 
 
 class Search(NamedTuple):
-    """Scores of one search, and the size of what it keeps of a garment in bytes."""
+    """Scores of one search, and its bytes per garment in the gallery."""
 
     num_bytes: int
     scores: QueryScores
@@ -81,19 +81,6 @@ def code_searches(model: CodeModel, search: ItemSearch, lengths: Sequence[int]) 
         accuracy = (predicted == search.query.categories).astype(np.float32)
         found[bits]["hamming"].scores["category", ONE_LIST, "accuracy", 1] = accuracy
     return found
-
-
-def score_quantized(
-    queries: np.ndarray,
-    vectors: QuantizedVectors,
-    relevance: Relevance,
-    find_probed: Callable[[slice], np.ndarray] | None,
-    cutoffs: Sequence[int],
-) -> Scores:
-    """Scores of queries (Q, D) float32 against quantised vectors, see `score_float_distances`."""
-    return score_float_distances(
-        lambda block: vectors.squared_distances(queries[block]), relevance, find_probed, cutoffs
-    )
 
 
 def scope_scores(
